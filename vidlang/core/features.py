@@ -1,0 +1,174 @@
+"""Features and the recipe that made them: the key, the rows, and the two rulers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core.video import VideoInfo
+
+Pick = Literal["middle", "first", "mean"]
+Crops = Literal["center", "ten"]
+Preprocess = Literal["exact", "fast"]
+Dtype = Literal["float32", "float16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def _check_choice(name: str, value: object, choices: object) -> None:
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames make which snippet."""
+
+    stride: int = 16
+    """Frames per snippet (ignored when ``fps`` is given)."""
+    pick: Pick = "middle"
+    """The frame that stands for its snippet, or the mean of the features of all its frames."""
+    fps: float | None = None
+    """Snippets per second on the presentation clock instead of a fixed number of frames."""
+    crops: Crops = "center"
+    """One centre crop, or ten: centre, four corners, and their mirrors."""
+
+    def __post_init__(self) -> None:
+        _check_choice("pick", self.pick, Pick)
+        _check_choice("crops", self.crops, Crops)
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1 frame, got {self.stride}")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ValueError(f"fps must be positive and finite, got {self.fps}")
+
+    @property
+    def num_crops(self) -> int:
+        return 10 if self.crops == "ten" else 1
+
+    @property
+    def name(self) -> str:
+        """Short and readable, such as ``stride16-middle`` or ``fps2-mean-ten``."""
+        step = f"fps{self.fps:g}" if self.fps is not None else f"stride{self.stride}"
+        return "-".join([step, self.pick] + (["ten"] if self.crops == "ten" else []))
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """Everything that decides the numbers of a feature row."""
+
+    encoder: str
+    """Registry name, hub id, or ``local:<hash of the weights>``; ``import:<name>`` for imported files."""
+    revision: str
+    """Commit of the hub repository, or a hash of the weights."""
+    sampling: Sampling = Sampling()
+    preprocess: Preprocess = "exact"
+    """``exact`` equals OpenAI CLIP's own preprocessing; ``fast`` resizes tensors (antialiased bicubic)."""
+    precision: Precision = "float32"
+    """Arithmetic of the encoder."""
+    dtype: Dtype = "float32"
+    """How rows are stored."""
+    reuse_static: float | None = None
+    """Frame difference (mean absolute, 0 to 255) under which the previous row is taken again; None: never."""
+
+    def __post_init__(self) -> None:
+        _check_choice("preprocess", self.preprocess, Preprocess)
+        _check_choice("precision", self.precision, Precision)
+        _check_choice("dtype", self.dtype, Dtype)
+        if not self.encoder or not self.revision:
+            raise ValueError(f"a recipe names its encoder and revision, got {self.encoder!r} and {self.revision!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureRecipe:
+        fields = dict(values)
+        return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
+
+    @property
+    def canonical_json(self) -> str:
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Ten hex digits; two recipes share it only if every field is equal."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:10]
+
+    @property
+    def name(self) -> str:
+        """Readable in messages: ``clip-vit-b16/stride16-middle``."""
+        return f"{self.encoder}/{self.sampling.name}"
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """Where features lie in the cache: another recipe is another entry, never a stale hit."""
+
+    video_id: str
+    recipe: FeatureRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Rows of one video with the two rulers that the decoder gave at extraction."""
+
+    key: FeatureKey
+    video: VideoInfo
+    values: NDArray[np.floating[Any]]
+    """[T, D], or [K, T, D] with K crops."""
+    frames: NDArray[np.int64]
+    """[T, 2] half-open spans of frame indices."""
+    seconds: NDArray[np.float64]
+    """[T, 2] half-open, presentation clock."""
+
+    def __post_init__(self) -> None:
+        where = self.key.video_id
+        if self.values.ndim not in (2, 3):
+            raise ValueError(f"values must be [T, D] or [K, T, D], got shape {self.values.shape} ({where})")
+        if self.values.dtype not in (np.float16, np.float32):
+            raise ValueError(f"values must be float16 or float32, got {self.values.dtype} ({where})")
+        num_rows = self.values.shape[-2]
+        check_rulers(self.frames, self.seconds, num_rows, where)
+
+    @property
+    def num_snippets(self) -> int:
+        return int(self.values.shape[-2])
+
+    @property
+    def dim(self) -> int:
+        return int(self.values.shape[-1])
+
+    def crop(self, index: int) -> Features:
+        """The same rows of one crop. values: [K, T, D] → [T, D]."""
+        if self.values.ndim == 2:
+            if index != 0:
+                raise ValueError(f"{self.key.video_id} has one crop, asked for crop {index}")
+            return self
+        if not 0 <= index < self.values.shape[0]:
+            raise ValueError(f"{self.key.video_id} has {self.values.shape[0]} crops, asked for crop {index}")
+        return replace(self, values=self.values[index])
+
+
+def check_rulers(frames: NDArray[np.int64], seconds: NDArray[np.float64], num_rows: int, where: str) -> None:
+    """Both rulers are [T, 2], of the right type, ordered, and as long as the rows.
+
+    Raises:
+        ValueError: with got and expected.
+    """
+    for name, ruler, kind in (("frames", frames, np.int64), ("seconds", seconds, np.float64)):
+        if ruler.ndim != 2 or ruler.shape[1] != 2:
+            raise ValueError(f"{name} must be [T, 2], got shape {ruler.shape} ({where})")
+        if len(ruler) != num_rows:
+            raise ValueError(
+                f"values has {num_rows} rows but {name} has {len(ruler)} ({where}): each row needs one interval"
+            )
+        if ruler.dtype != kind:
+            raise ValueError(f"{name} must be {np.dtype(kind)}, got {ruler.dtype} ({where})")
+        if not np.isfinite(ruler).all() or (ruler[:, 1] < ruler[:, 0]).any() or (np.diff(ruler[:, 0]) < 0).any():
+            raise ValueError(f"{name} must be finite and sorted, each end at or after its start ({where})")
