@@ -1,0 +1,1 @@
+"""Turns results into pictures: bytes out, nothing written, nothing printed."""

@@ -1,0 +1,446 @@
+"""Scores over time and training curves as PNG bytes (matplotlib, Agg canvas, no global state)."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core.results import Detection, Scores
+from vidlang.core.segments import Segment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), told apart under all common colour blindness; black and blue are kept for curves.
+CURVE_COLOR = "#0072B2"
+THIN_COLORS = ("#56B4E9", "#CC79A7", "#009E73", "#999999")
+EVENT_COLORS = ("#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31", "#999999")
+CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+THRESHOLD_COLOR = "#444444"
+TRUTH_COLOR = "#222222"
+
+WIDTH = 10.0
+"""Inches."""
+DPI = 150
+COLUMNS = 1200
+"""Curves with more rows are reduced to this many columns; about one per pixel of the axis."""
+MAX_CLASSES = 8
+MAX_LANES = 4
+# The first that has a letter draws it.
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Arabic", "Arial Unicode MS")
+TICK_STEPS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Rows put together so that each fills at least a pixel; every extreme survives."""
+
+    seconds: NDArray[np.float64]
+    """[P, 2] from the first row's start to the last row's end."""
+    highest: NDArray[np.float32]
+    """[P, ...] maximum of the rows of each column."""
+    lowest: NDArray[np.float32]
+    """[P, ...] minimum of the rows of each column."""
+
+
+def reduce_rows(values: NDArray[np.floating], seconds: NDArray[np.float64], num_columns: int = COLUMNS) -> Columns:
+    """Maximum and minimum per pixel column; rows are kept as they are while there are at most ``num_columns``.
+
+    values: [T] or [T, C]; seconds: [T, 2] sorted by start.
+    """
+    if len(values) != len(seconds):
+        raise ValueError(f"each row needs one interval, got {len(values)} rows and {len(seconds)} intervals")
+    values = np.asarray(values, dtype=np.float32)
+    if len(values) <= num_columns:
+        return Columns(seconds, values, values)
+    begin, end = seconds[0, 0], seconds[:, 1].max()
+    column = ((seconds[:, 0] - begin) / max(end - begin, 1e-9) * num_columns).astype(np.int64)
+    first = np.flatnonzero(np.diff(column, prepend=-1))
+    last = np.append(first[1:], len(values)) - 1
+    return Columns(
+        np.stack([seconds[first, 0], seconds[last, 1]], axis=1),
+        np.maximum.reduceat(values, first, axis=0),
+        np.minimum.reduceat(values, first, axis=0),
+    )
+
+
+def stairs(seconds: NDArray[np.float64], values: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+    """A curve that is flat over each row's interval and broken where no row is.
+
+    seconds: [P, 2], values: [P] → x, y, each [3 P] with a NaN at each gap (and no break where rows touch).
+    """
+    gap = np.append(seconds[1:, 0] - seconds[:-1, 1] > 1e-3, False)
+    x = np.stack([seconds[:, 0], seconds[:, 1], seconds[:, 1]], axis=1).ravel()
+    y = np.stack([values, values, np.where(gap, np.nan, values)], axis=1).ravel()
+    return x, y
+
+
+def top_classes(classes: NDArray[np.floating], limit: int = MAX_CLASSES) -> list[int]:
+    """Indices of the abnormal classes with the highest peaks, highest first, then the normal class (index 0).
+
+    classes: [T, C]
+    """
+    peaks = classes.max(axis=0)
+    abnormal = sorted(range(1, classes.shape[1]), key=lambda index: (-peaks[index], index))
+    return [*abnormal[: limit - 1], 0]
+
+
+@dataclass(frozen=True)
+class EventMark:
+    """Where an event is drawn."""
+
+    start: float
+    end: float
+    """Seconds, at least a visible width apart."""
+    color: str
+    text: str
+    """Class and peak, or empty where there is no room for a text."""
+    score: float
+    text_at: float
+    """Seconds of the text's centre."""
+    lane: int
+
+
+def place_events(
+    events: Sequence[Detection], begin: float, end: float, *, characters: int = 150, max_lanes: int = MAX_LANES
+) -> list[EventMark]:
+    """Each event with its colour, and a text in the first lane where it covers no other; the strongest choose first.
+
+    ``characters`` is how many letters the axis is wide. Events that find no lane keep their shading without a text.
+    """
+    length = max(end - begin, 1e-9)
+    color = {name: EVENT_COLORS[i % len(EVENT_COLORS)] for i, name in enumerate(dict.fromkeys(e.label for e in events))}
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(max_lanes)]
+    marks = []
+    for event in sorted(events, key=lambda event: (-event.score, event.segment)):
+        start, stop = visible(event.segment, length)
+        text = f"{shorten(event.label, 28)} {event.score:.2f}"
+        half = (len(text) + 2) / characters * length / 2
+        centre = min(max((start + stop) / 2, begin + half), max(end - half, begin + half))
+        free = [i for i, lane in enumerate(taken) if all(centre + half <= a or b <= centre - half for a, b in lane)]
+        if free:
+            taken[free[0]].append((centre - half, centre + half))
+        lane = free[0] if free else -1
+        marks.append(EventMark(start, stop, color[event.label], text if free else "", event.score, centre, lane))
+    return sorted(marks, key=lambda mark: mark.start)
+
+
+def visible(segment: Segment, length: float) -> tuple[float, float]:
+    """Start and end, widened around the middle to about two pixels of an axis of ``length`` seconds."""
+    least = length * 2 / COLUMNS
+    middle = (segment.start + segment.end) / 2
+    half = max(segment.duration, least) / 2
+    return middle - half, middle + half
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` in one line, its middle left out where it is longer than ``limit``; controls become ``?``."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if len(line) <= limit:
+        return line
+    head = (limit - 1) // 2
+    return f"{line[:head]}…{line[len(line) - (limit - 1 - head) :]}"
+
+
+def clock(seconds: float, length: float) -> str:
+    """Seconds for short videos, m:ss from two minutes, h:mm:ss from an hour of total ``length``."""
+    if length < 120:
+        return f"{seconds:.10g}"
+    minutes, rest = divmod(round(seconds), 60)
+    if length < 3600:
+        return f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def clock_unit(length: float) -> str:
+    return "s" if length < 120 else "min:s" if length < 3600 else "h:min:s"
+
+
+def tick_step(length: float, most: int = 12) -> float:
+    """The smallest round step in seconds that gives at most ``most`` ticks."""
+    return next((step for step in TICK_STEPS if length / step <= most), max(TICK_STEPS[-1], length / most))
+
+
+def timeline_png(
+    scores: Scores,
+    *,
+    events: Sequence[Detection] = (),
+    truth: Sequence[Segment] = (),
+    threshold: float | None = None,
+    title: str | None = None,
+) -> bytes:
+    """Anomaly score over time, events, ground truth and class probabilities of one video.
+
+    Events are shaded and carry class and peak; ``truth`` is a dark bar under the axis. Long videos keep the
+    maximum of every pixel column, so that no peak disappears; the light band below shows the column's minimum.
+    """
+    if not len(scores.anomaly):
+        raise ValueError(f"a timeline needs at least one snippet ({scores.video.id})")
+    begin = min(0.0, float(scores.seconds[0, 0]))
+    end = max(float(scores.seconds[:, 1].max()), scores.video.duration, begin + 1e-3)
+    marks = place_events(events, begin, end)
+    shown = top_classes(scores.classes) if scores.classes is not None and scores.classes.shape[1] else []
+
+    with _style():
+        figure, axes = _panels(marks, bool(truth), len(shown))
+        heading = shorten(title if title is not None else scores.video.id, 90)
+        _draw_header(axes.pop("header"), heading, *_draw_curves(axes["score"], scores, threshold))
+        _draw_events(axes["score"], axes.get("events"), marks)
+        if truth:
+            _draw_truth(axes["truth"], truth, end - begin)
+        if shown and scores.classes is not None:
+            _draw_classes(figure, axes["classes"], scores, shown)
+        _time_axis(list(axes.values()), begin, end)
+        return _png(figure)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Fonts and line widths of one picture; the caller's matplotlib settings are left as they are."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    settings = {
+        "font.family": [name for name in FONTS if name in installed] or ["sans-serif"],
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "text.usetex": False,
+        "text.parse_math": False,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A letter that no installed font has is drawn as a box; that is no reason to speak.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    return buffer.getvalue()
+
+
+def _panels(marks: Sequence[EventMark], has_truth: bool, num_classes: int) -> tuple[Figure, dict[str, Axes]]:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    lanes = 1 + max((mark.lane for mark in marks), default=-1)
+    heights = {"header": 0.42, "events": 0.19 * lanes, "score": 2.3}
+    heights |= {"truth": 0.17 if has_truth else 0.0, "classes": 0.21 * num_classes + 0.08 if num_classes else 0.0}
+    heights = {name: height for name, height in heights.items() if height}
+    layout = ConstrainedLayoutEngine(h_pad=0.025, hspace=0.0, w_pad=0.06)
+    figure = Figure(figsize=(WIDTH, sum(heights.values()) + 0.85), layout=layout)
+    grid = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights.values()))
+    return figure, dict(zip(heights, grid[:, 0], strict=True))
+
+
+def _draw_curves(axis: Axes, scores: Scores, threshold: float | None) -> tuple[list[Any], list[str]]:
+    """The chosen curve thick, other branches thin; returns handles and labels for the legend."""
+    chosen = str(scores.made_by.get("branch", "anomaly score"))
+    handles: list[Any] = []
+    labels: list[str] = []
+    others = {name: curve for name, curve in scores.branches.items() if name != chosen}
+    for i, (name, curve) in enumerate(others.items()):
+        columns = reduce_rows(curve, scores.seconds)
+        x, y = stairs(columns.seconds, columns.highest)
+        handles += axis.plot(x, y, color=THIN_COLORS[i % len(THIN_COLORS)], linewidth=0.8, zorder=3)
+        labels.append(name)
+    columns = reduce_rows(scores.anomaly, scores.seconds)
+    x, y = stairs(columns.seconds, columns.highest)
+    reduced = len(columns.highest) < len(scores.anomaly)
+    if reduced:
+        _, low = stairs(columns.seconds, columns.lowest)
+        axis.fill_between(x, low, y, color=CURVE_COLOR, alpha=0.25, linewidth=0, zorder=2)
+    handles[:0] = axis.plot(x, y, color=CURVE_COLOR, linewidth=1.0 if reduced else 1.6, zorder=4, solid_capstyle="butt")
+    labels[:0] = [f"{chosen} (chosen)" if others else chosen]
+    if threshold is not None:
+        handles.append(axis.axhline(threshold, color=THRESHOLD_COLOR, linewidth=1.0, linestyle=(0, (5, 3)), zorder=3))
+        labels.append(f"threshold {threshold:.2f}")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axis.set_ylabel("anomaly score [0, 1]")
+    axis.grid(axis="y", color="#DDDDDD", linewidth=0.6, zorder=0)
+    axis.set_axisbelow(True)
+    return handles, labels
+
+
+def _legend_texts(labels: Sequence[str], limit: int) -> list[str]:
+    """matplotlib drops labels that start with an underscore, hence the space."""
+    return [f" {text}" if text.startswith("_") else text for text in (shorten(label, limit) for label in labels)]
+
+
+def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Title and, below it, the legend in one row; both start where the curves do."""
+    axis.set_axis_off()
+    text = axis.text(0, 1, heading, transform=axis.transAxes, ha="left", va="top", fontsize=10.5, fontweight="bold")
+    legend = axis.legend(
+        handles, _legend_texts(labels, 32), loc="lower left", bbox_to_anchor=(0, -0.1), borderaxespad=0, borderpad=0,
+        ncols=len(labels), frameon=False, fontsize=8, columnspacing=1.6,
+    )  # fmt: skip
+    for artist in (text, legend):
+        artist.set_in_layout(False)
+
+
+def _draw_events(axis: Axes, strip: Axes | None, marks: Sequence[EventMark]) -> None:
+    # Opaque tints, the strongest event last: where events overlap, colours stay those of the legend.
+    for mark in sorted(marks, key=lambda mark: mark.score):
+        axis.axvspan(mark.start, mark.end, color=_tint(mark.color), linewidth=0, zorder=-2)
+        axis.axvspan(mark.start, mark.end, ymin=0.975, color=mark.color, linewidth=0, zorder=5)
+    if strip is None:
+        return
+    strip.set_ylim(-0.5, max(mark.lane for mark in marks) + 0.5)
+    strip.set_axis_off()
+    for mark in marks:
+        if mark.text:
+            strip.plot([(mark.start + mark.end) / 2] * 2, [-0.5, mark.lane - 0.4], color=mark.color, linewidth=0.7)
+            box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": mark.color, "linewidth": 0.9}
+            strip.text(mark.text_at, mark.lane, mark.text, ha="center", va="center", fontsize=7.5, bbox=box)
+
+
+def _tint(color: str, share: float = 0.25) -> tuple[float, ...]:
+    """``color`` (#RRGGBB) mixed with white."""
+    return tuple(1 - share * (1 - int(color[i : i + 2], 16) / 255) for i in (1, 3, 5))
+
+
+def _draw_truth(axis: Axes, truth: Sequence[Segment], length: float) -> None:
+    for segment in truth:
+        start, stop = visible(segment, length)
+        axis.axvspan(start, stop, color=TRUTH_COLOR, linewidth=0)
+    axis.set_ylim(0, 1)
+    axis.set_yticks([0.5], ["ground truth"], fontsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.set_facecolor("#EEEEEE")
+    axis.spines[:].set_visible(False)
+
+
+def _draw_classes(figure: Figure, axis: Axes, scores: Scores, shown: Sequence[int]) -> None:
+    assert scores.classes is not None
+    columns = reduce_rows(scores.classes[:, list(shown)], scores.seconds)
+    # Each row's interval is a cell and so is the gap after it (empty, of no width where rows touch).
+    edges = np.maximum.accumulate(columns.seconds.ravel())
+    cells = np.full((len(shown), len(edges) - 1), np.nan, dtype=np.float32)
+    cells[:, ::2] = columns.highest.T
+    mesh = axis.pcolormesh(edges, np.arange(len(shown) + 1), cells, vmin=0, vmax=1, cmap="cividis", rasterized=True)
+    axis.invert_yaxis()
+    names = [shorten(scores.class_names[index], 24) for index in shown]
+    axis.set_yticks(np.arange(len(shown)) + 0.5, names, fontsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.spines[:].set_visible(False)
+    bar = figure.colorbar(mesh, ax=axis, location="right", pad=0.01, fraction=0.012, aspect=8, ticks=[0, 0.5, 1])
+    bar.set_label("probability", fontsize=7.5)
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)
+
+
+def _time_axis(axes: Sequence[Axes], begin: float, end: float) -> None:
+    length = end - begin
+    step = tick_step(length)
+    ticks = np.arange(np.ceil(begin / step - 1e-9), np.floor(end / step + 1e-9) + 1) * step + 0.0
+    for axis in axes:
+        axis.set_xlim(begin, end)
+        axis.tick_params(axis="x", bottom=False, labelbottom=False)
+    axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
+    axes[-1].tick_params(axis="x", bottom=True, labelbottom=True)
+    axes[-1].set_xlabel(f"time ({clock_unit(length)})")
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Training history by panel. Every curve has one value an epoch, NaN where it was not measured."""
+
+    epochs: NDArray[np.float64]
+    losses: Mapping[str, NDArray[np.float64]]
+    metrics: Mapping[str, NDArray[np.float64]]
+
+
+NOT_CURVES = ("epoch", "step", "steps", "seconds", "time", "lr", "learning_rate", "seed", "best", "best_epoch")
+
+
+def split_history(history: Sequence[Mapping[str, Any]]) -> Curves:
+    """One mapping an epoch → curves. Names with "loss" (or inside a mapping called ``loss`` or ``losses``) are losses.
+
+    Nested mappings are flattened, so both ``{"epoch": 1, "loss": 0.7, "auc": 0.8}`` and
+    ``{"epoch": 1, "losses": {...}, "metrics": {...}}`` read. Without ``epoch`` the records count from 1.
+    """
+    rows = [dict(_flatten(record)) for record in history]
+    epochs = np.array([float(record.get("epoch", i)) for i, record in enumerate(history, start=1)])
+    panels: dict[str, dict[str, NDArray[np.float64]]] = {"loss": {}, "metric": {}}
+    for panel, name in dict.fromkeys(key for row in rows for key in row):
+        panels[panel][name] = np.array([row.get((panel, name), np.nan) for row in rows], dtype=np.float64)
+    return Curves(epochs, panels["loss"], panels["metric"])
+
+
+def _flatten(record: Mapping[str, Any], parent: str = "") -> Iterator[tuple[tuple[str, str], float]]:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, name)
+        elif isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and name not in NOT_CURVES:
+            yield ("loss" if "loss" in f"{parent} {name}".lower() else "metric", name), float(value)
+
+
+def curves_png(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    best_epoch: float | None = None,
+    monitor: str | None = None,
+    title: str | None = None,
+) -> bytes:
+    """Loss parts and validation metrics by epoch, the best epoch marked.
+
+    The best epoch is ``best_epoch``, else the epoch with the highest ``monitor`` (by default the first metric).
+    """
+    curves = split_history(history)
+    if not curves.losses and not curves.metrics:
+        raise ValueError("training curves need at least one epoch with one number, got none")
+    best = best_epoch if best_epoch is not None else _best_epoch(curves, monitor)
+    panels = {"loss": curves.losses, "validation metric": curves.metrics}
+    panels = {name: lines for name, lines in panels.items() if lines}
+    with _style():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(4.6 * len(panels) + 0.4, 3.4), layout="constrained")
+        for axis, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+            _draw_lines(axis, curves.epochs, lines, best)
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(name)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.suptitle(shorten(title or "training", 90), fontsize=11, fontweight="bold", parse_math=False)
+        return _png(figure)
+
+
+def _best_epoch(curves: Curves, monitor: str | None) -> float | None:
+    if monitor is not None and monitor not in curves.metrics:
+        raise ValueError(f"monitor must be one of {', '.join(curves.metrics)}, got {monitor!r}")
+    curve = next(iter(curves.metrics.values()), None) if monitor is None else curves.metrics[monitor]
+    if curve is None or not np.isfinite(curve).any():
+        return None
+    return float(curves.epochs[int(np.nanargmax(curve))])
+
+
+def _draw_lines(axis: Axes, epochs: NDArray[np.float64], lines: Mapping[str, NDArray], best: float | None) -> None:
+    styles = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+    handles, labels = [], []
+    marker = "o" if len(epochs) <= 30 else None
+    for i, (name, values) in enumerate(lines.items()):
+        known = np.isfinite(values)
+        color = CURVE_COLORS[i % len(CURVE_COLORS)]
+        style: Any = styles[i % len(styles)]
+        handles += axis.plot(epochs[known], values[known], color=color, linestyle=style, marker=marker, markersize=3)
+        labels.append(name)
+    if best is not None:
+        handles.append(axis.axvline(best, color=THRESHOLD_COLOR, linewidth=1.0, linestyle=":", zorder=0))
+        labels.append(f"best epoch {best:g}")
+    axis.grid(color="#E5E5E5", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.legend(handles, _legend_texts(labels, 30), fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
