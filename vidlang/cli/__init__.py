@@ -1,0 +1,1 @@
+"""The terminal: the only room that prints. One short file per command, each calls one workflow."""

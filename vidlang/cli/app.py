@@ -1,0 +1,70 @@
+"""The ``vidlang`` command: its sub-commands, and the one place where errors become a line and an exit code.
+
+Exit codes: 0 if every video succeeded, 1 if any failed or the work could not be done, 2 for usage, 130 if interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vidlang import __version__
+from vidlang.cli import cache, datasets, demo, doctor, evaluate, extract, init, models, score, train
+from vidlang.cli.render import warn
+from vidlang.core.errors import BadInput, UnknownName, VidlangError
+
+app = typer.Typer(
+    name="vidlang",
+    help="Video in, language-aligned understanding out: extract features, train, score anomalies.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Start: vidlang extract videos/ · vidlang train vadclip · vidlang score video.mp4",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"vidlang {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Video in, language-aligned understanding out: extract features, train, score anomalies."""
+
+
+app.command("init", rich_help_panel="Start")(init.command)
+app.command("demo", rich_help_panel="Start")(demo.command)
+app.command("doctor", rich_help_panel="Start")(doctor.command)
+app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
+app.add_typer(train.app, name="train", rich_help_panel="Work")
+app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
+app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")
+app.add_typer(cache.app, name="cache", rich_help_panel="Keep")
+app.add_typer(models.app, name="models", rich_help_panel="Keep")
+app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except VidlangError as error:
+        if "--verbose" in sys.argv or "-v" in sys.argv:
+            raise
+        warn(f"Error: {error}")
+        sys.exit(2 if isinstance(error, (BadInput, UnknownName)) else 1)
+    except KeyboardInterrupt:
+        warn("Interrupted. What was finished is kept; the same command goes on from there.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,163 @@
+"""``vidlang extract``: features of videos into the cache."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, warn
+
+
+class PickChoice(str, Enum):
+    middle = "middle"
+    first = "first"
+    mean = "mean"
+
+
+class CropsChoice(str, Enum):
+    center = "center"
+    ten = "ten"
+
+
+class PreprocessChoice(str, Enum):
+    exact = "exact"
+    fast = "fast"
+
+
+class PrecisionChoice(str, Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class DtypeChoice(str, Enum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+SAMPLING = "Sampling (part of the recipe)"
+NUMBERS = "Numbers (part of the recipe)"
+RUNNING = "Running"
+
+StrideOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Frames per snippet.", show_default="16", metavar="N", rich_help_panel=SAMPLING),
+]
+PickOption = Annotated[
+    PickChoice | None,
+    typer.Option(help="Frame that stands for a snippet.", show_default="middle", rich_help_panel=SAMPLING),
+]
+FpsOption = Annotated[
+    float | None,
+    typer.Option(help="Snippets per second instead of --stride.", metavar="RATE", rich_help_panel=SAMPLING),
+]
+CropsOption = Annotated[
+    CropsChoice | None,
+    typer.Option(help="Centre, or ten crops.", show_default="center", rich_help_panel=SAMPLING),
+]
+PreprocessOption = Annotated[
+    PreprocessChoice | None,
+    typer.Option(help="OpenAI CLIP's resizing, or a faster one.", show_default="exact", rich_help_panel=NUMBERS),
+]
+PrecisionOption = Annotated[
+    PrecisionChoice | None,
+    typer.Option(help="Arithmetic of the encoder.", show_default="float32", rich_help_panel=NUMBERS),
+]
+DtypeOption = Annotated[
+    DtypeChoice | None,
+    typer.Option(help="How rows are stored.", show_default="float32", rich_help_panel=NUMBERS),
+]
+ReuseStaticOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Repeat the row before while no part of the picture differs by more grey levels than this (try 3).",
+        metavar="EPS",
+        rich_help_panel=NUMBERS,
+    ),
+]
+FrameRateOption = Annotated[
+    float | None,
+    typer.Option(help="Frames per second of folders of images.", show_default="25", metavar="RATE"),
+]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images per encoder call.", metavar="N", rich_help_panel=RUNNING)]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Videos decoded at a time.", metavar="N", show_default="auto", rich_help_panel=RUNNING),
+]
+
+
+def command(
+    paths: Annotated[
+        list[str], typer.Argument(help="Videos, folders of videos, folders of images, or patterns.", metavar="PATH...")
+    ],
+    encoder: EncoderOption = None,
+    stride: StrideOption = None,
+    pick: PickOption = None,
+    fps: FpsOption = None,
+    crops: CropsOption = None,
+    preprocess: PreprocessOption = None,
+    precision: PrecisionOption = None,
+    dtype: DtypeOption = None,
+    reuse_static: ReuseStaticOption = None,
+    frame_rate: FrameRateOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Extract again what the cache holds.")] = False,
+    batch_size: BatchOption = 32,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Features of videos into the cache; what is there is skipped.
+
+    A video's id is its path below the given folder, and its first sub-folder is its class:
+    videos/fight/x.mp4 has id fight/x.mp4 and class fight.
+
+    [bold]Examples[/bold]
+
+      vidlang extract videos/
+
+      vidlang extract videos/ --encoder mini --fps 2
+    """
+    from vidlang.workflows.extract import ExtractOptions, extract
+    from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+    from vidlang.workflows.workspace import open_cache, open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    recipe = make_recipe(
+        place.settings,
+        RecipeChanges(
+            encoder=encoder,
+            stride=stride,
+            pick=pick and pick.value,
+            fps=fps,
+            crops=crops and crops.value,
+            preprocess=preprocess and preprocess.value,
+            precision=precision and precision.value,
+            dtype=dtype and dtype.value,
+            reuse_static=reuse_static,
+        ),
+    )
+    progress = TerminalProgress(quiet)
+    report = extract(
+        paths,
+        open_cache(place),
+        recipe,
+        encoder_loader(encoder or place.settings.encoder, recipe, device or place.settings.device),
+        ExtractOptions(batch_size, workers, overwrite, frame_rate),
+        progress,
+    )
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        for line in report.lines():
+            say(line)
+    if report.num_failed:
+        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed; the others are kept.")
+        raise typer.Exit(1)

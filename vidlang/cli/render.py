@@ -1,0 +1,160 @@
+"""How answers look: tables on a terminal, JSON for programs, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from vidlang.core.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichBars
+
+
+def stdout() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def say(text: str) -> None:
+    """One line of an answer on stdout."""
+    stdout().print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    stderr().print(text, markup=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table whose numbers are right-aligned. File names are shown as they are, never read as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) or row[index] is None for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(format_cell(value)) for value in row))
+    stdout().print(table)
+
+
+def format_cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value)
+
+
+def clock(seconds: float) -> str:
+    """``75.25`` → ``1:15.2``, ``3723.0`` → ``1:02:03``."""
+    tenths = int(seconds * 10)
+    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600 / 10
+    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def size(num_bytes: float) -> str:
+    """``1536`` → ``1.5 kB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000 or unit == "GB":
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    raise AssertionError("unreachable")
+
+
+class TerminalProgress(Progress):
+    """Bars on stderr while it is a terminal, lines where it is not."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = stderr()
+        self.current: _BarTask | None = None
+
+    def task(self, description: str, total: float | None = None, unit: str = "") -> Task:
+        if self.quiet or not self.console.is_terminal:
+            return Task()
+        self.current = _BarTask(self.console, description, total, unit)
+        return self.current
+
+    def message(self, text: str) -> None:
+        console = self.current.bars.console if self.current is not None and self.current.running else self.console
+        console.print(text, markup=False)
+
+
+class _BarTask(Task):
+    def __init__(self, console: Console, description: str, total: float | None, unit: str) -> None:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichBars
+
+        self.unit = unit
+        self.total = total
+        self.bars: RichBars = RichBars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[left]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[facts]}"),
+            console=console,
+            transient=False,
+        )
+        self.row = self.bars.add_task(description, total=total, left="", facts="")
+        self.running = False
+        self._show_left(0.0)
+
+    def _show_left(self, done: float) -> None:
+        if self.total is not None:
+            plural = "" if self.total == 1 else "s"
+            self.bars.update(self.row, left=f"{int(done + 1e-6)}/{self.total:g} {self.unit}{plural}".rstrip())
+
+    def advance(self, amount: float = 1) -> None:
+        self.bars.advance(self.row, amount)
+        self._show_left(self.bars.tasks[self.row].completed)
+
+    def note(self, **facts: Any) -> None:
+        text = "  ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in facts.items())
+        self.bars.update(self.row, facts=text)
+
+    def __enter__(self) -> Task:
+        self.bars.start()
+        self.running = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.running = False
+        self.bars.stop()
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def configure_logging(verbose: bool) -> None:
+    """Logs of the rooms go to stderr; only warnings unless asked for more."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+    )

@@ -1,0 +1,181 @@
+"""``vidlang score``: anomaly scores and events of videos."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidlang.cli.extract import (
+    BatchOption,
+    CropsChoice,
+    CropsOption,
+    FpsOption,
+    FrameRateOption,
+    PickOption,
+    PrecisionOption,
+    StrideOption,
+    WorkersOption,
+)
+from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
+from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from vidlang.workflows.score import ScoreReport
+
+
+class BranchChoice(str, Enum):
+    c = "c"
+    a = "a"
+    fusion = "fusion"
+
+
+def command(
+    paths: Annotated[list[str], typer.Argument(help="Videos, folders, or patterns.", metavar="VIDEO...")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Name or folder of a checkpoint.", show_default="the newest", metavar="NAME"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Zero-shot: what to look for, separated by commas.", metavar="WORDS", show_default=False),
+    ] = None,
+    branch: Annotated[
+        BranchChoice | None,
+        typer.Option(
+            help="c: binary classifier, a: similarity to the class texts, fusion: their mean.",
+            show_default="the checkpoint's",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Score from which a snippet is part of an event.",
+            show_default="the checkpoint's, or 0.5",
+        ),
+    ] = None,
+    min_seconds: Annotated[float, typer.Option(min=0, help="Leave out shorter events, seconds.")] = 0.0,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Score only the videos that this manifest lists.", metavar="CSV")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of the manifest, only this split: train, val or test.", metavar="NAME")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a timeline (PNG) of each video.")] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.", show_default=".vidlang/results/score/<time>", metavar="DIR"),
+    ] = None,
+    crop: Annotated[int, typer.Option(min=0, max=9, help="Which of ten crops to score (0 is the centre).")] = 0,
+    encoder: EncoderOption = None,
+    stride: StrideOption = None,
+    pick: PickOption = None,
+    fps: FpsOption = None,
+    crops: CropsOption = None,
+    precision: PrecisionOption = None,
+    frame_rate: FrameRateOption = None,
+    batch_size: BatchOption = 32,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Anomaly scores, classes and events of videos.
+
+    Uses the newest checkpoint of vidlang train vadclip; without one it scores zero-shot from words. Features that are
+    missing are extracted first.
+
+    [bold]Examples[/bold]
+
+      vidlang score video.mp4
+
+      vidlang score cameras/ --labels "fighting,fire,a person falling" --json
+    """
+    from vidlang.workflows.extract import ExtractOptions
+    from vidlang.workflows.recipe import RecipeChanges
+    from vidlang.workflows.score import ScoreOptions, score, score_report_dict
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    report = score(
+        paths,
+        place,
+        ScoreOptions(
+            checkpoint=checkpoint,
+            labels=tuple(word.strip() for word in labels.split(",") if word.strip()) if labels is not None else None,
+            branch=branch.value if branch else None,  # type: ignore[arg-type]
+            threshold=threshold,
+            min_seconds=min_seconds,
+            crop=crop,
+            plot=plot,
+            device=device or place.settings.device,
+            out=out,
+            manifest=manifest,
+            split=split,
+        ),
+        RecipeChanges(
+            encoder=encoder,
+            stride=stride,
+            pick=pick.value if pick else None,
+            fps=fps,
+            crops=crops.value if isinstance(crops, CropsChoice) else None,
+            precision=precision.value if precision else None,
+        ),
+        ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate),
+        TerminalProgress(quiet),
+    )
+    if json:
+        print_json(score_report_dict(report))
+    elif not quiet:
+        _show(report)
+    if report.num_failed:
+        if quiet:
+            for outcome in report.outcomes:
+                if outcome.error is not None:
+                    warn(f"failed: {outcome.error}")
+        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed; the others are scored.")
+        raise typer.Exit(1)
+
+
+MANY = 20
+"""From so many videos on, the terminal shows a table of videos instead of every event."""
+
+
+def _show(report: ScoreReport) -> None:
+    from vidlang.workflows.score import describe, terminal_sparkline
+
+    if not report.scores:
+        return
+    say(describe(report))
+    if len(report.scores) > MANY:
+        print_table(
+            ["video", "duration", "peak", "at", "events"],
+            [
+                [s.video.id, clock(s.video.duration), float(s.anomaly.max()), _peak_time(s), len(events)]
+                for s, events in zip(report.scores, report.events, strict=True)
+            ],
+        )
+    else:
+        for scores, events in zip(report.scores, report.events, strict=True):
+            say("")
+            say(f"{scores.video.id}  {clock(scores.video.duration)}  peak {float(scores.anomaly.max()):.2f}")
+            say(f"  {terminal_sparkline(scores.anomaly)}")
+            for event in events:
+                span = f"{clock(event.segment.start)} - {clock(event.segment.end)}"
+                say(f"  {span:>17}  {event.label}  {event.score:.2f}")
+            if not events:
+                say(f"  no snippet reaches {report.threshold:.2f}")
+    say("")
+    say(f"Results in {report.folder}")
+
+
+def _peak_time(scores: object) -> str:
+    row = int(scores.anomaly.argmax())  # type: ignore[attr-defined]
+    return clock(float(scores.seconds[row, 0]))  # type: ignore[attr-defined]

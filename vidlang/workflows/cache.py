@@ -1,0 +1,183 @@
+"""Look after the feature cache; published feature files in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from vidlang.core import (
+    BadInput,
+    FeatureKey,
+    FeatureRecipe,
+    MissingFeatures,
+    Outcome,
+    Progress,
+    UnknownName,
+    VidlangError,
+)
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.npy import compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
+
+
+def find_recipe(cache: FeatureCache, fingerprint: str | None) -> FeatureRecipe | None:
+    """The recipe whose fingerprint begins so; None for None."""
+    if fingerprint is None:
+        return None
+    found = [recipe for recipe in cache.recipes() if recipe.fingerprint.startswith(fingerprint.lower())]
+    if len(found) != 1:
+        raise UnknownName("recipe", fingerprint, [recipe.fingerprint for recipe in cache.recipes()])
+    return found[0]
+
+
+def list_recipes(cache: FeatureCache, fingerprint: str | None = None) -> list[dict[str, Any]]:
+    """One row per recipe: how many videos, rows and bytes."""
+    wanted = find_recipe(cache, fingerprint)
+    rows = []
+    for recipe in cache.recipes() if wanted is None else [wanted]:
+        entries = list(cache.entries(recipe))
+        rows.append(
+            {
+                "fingerprint": recipe.fingerprint,
+                "encoder": recipe.encoder,
+                "revision": recipe.revision,
+                "sampling": recipe.sampling.name,
+                "preprocess": recipe.preprocess,
+                "precision": recipe.precision,
+                "dtype": recipe.dtype,
+                "videos": len(entries),
+                "rows": sum(entry.num_snippets for entry in entries),
+                "bytes": sum(entry.bytes for entry in entries),
+            }
+        )
+    return rows
+
+
+def list_entries(cache: FeatureCache, patterns: Sequence[str], fingerprint: str | None = None) -> list[dict[str, Any]]:
+    """One row per video that matches."""
+    entries = sorted(cache.entries(find_recipe(cache, fingerprint)), key=lambda entry: entry.key.video_id)
+    return [
+        {
+            "video": entry.key.video_id,
+            "duration": entry.video.duration,
+            "rows": entry.num_snippets,
+            "recipe": entry.key.recipe.fingerprint,
+            "shape": list(entry.shape),
+            "warnings": "; ".join(entry.warnings),
+            "made_with": dict(entry.made_with),
+        }
+        for entry in entries
+        if _matches(entry.key.video_id, patterns)
+    ]
+
+
+def find_keys(cache: FeatureCache, patterns: Sequence[str], fingerprint: str | None = None) -> list[FeatureKey]:
+    """Keys whose video id matches one of the patterns."""
+    return [key for key in cache.keys(find_recipe(cache, fingerprint)) if _matches(key.video_id, patterns)]
+
+
+def _matches(video_id: str, patterns: Sequence[str]) -> bool:
+    return any(video_id == pattern or fnmatchcase(video_id, pattern) for pattern in patterns)
+
+
+def remove(cache: FeatureCache, keys: Sequence[FeatureKey]) -> None:
+    """Delete entries."""
+    for key in keys:
+        cache.remove(key)
+
+
+def verify_cache(cache: FeatureCache, progress: Progress, *, sweep: bool) -> tuple[int, list[tuple[Path, str]]]:
+    """Number of whole entries, and (path, problem) of the others."""
+    problems = cache.verify(progress, sweep=sweep)
+    damaged = {path for path, _ in problems}
+    whole = sum(entry.path not in damaged for entry in cache.entries())
+    return whole, problems
+
+
+def one_key(cache: FeatureCache, video_id: str, fingerprint: str | None) -> FeatureKey:
+    """The one entry of a video.
+
+    Raises:
+        MissingFeatures: none. BadInput: several recipes, to be chosen among.
+    """
+    keys = [key for key in cache.keys(find_recipe(cache, fingerprint)) if key.video_id == video_id]
+    if not keys:
+        raise MissingFeatures(f"{video_id} is not in {cache.root}. vidlang cache list '*' shows what is.")
+    if len(keys) > 1:
+        prints = ", ".join(f"{key.recipe.fingerprint} ({key.recipe.name})" for key in keys)
+        raise BadInput(f"{video_id} is there in {len(keys)} recipes; choose one with --recipe: {prints}.")
+    return keys[0]
+
+
+def compare_with_npy(
+    cache: FeatureCache, video_id: str, file: Path, fingerprint: str | None, crop: int
+) -> dict[str, Any]:
+    """Cosine of each cached row with the same row of a file."""
+    features = cache.get(one_key(cache, video_id, fingerprint)).crop(crop)
+    rows = read_rows(file)
+    try:
+        cosines = compare_rows(features.values, rows)
+    except ValueError as error:
+        raise BadInput(f"{file} cannot be compared with {video_id}: {error}") from error
+    return {
+        "video": video_id,
+        "file": str(file),
+        "rows_cached": features.num_snippets,
+        "rows_file": len(rows),
+        "mean": float(cosines.mean()),
+        "min": float(cosines.min()),
+        "cosines": [round(float(cosine), 6) for cosine in cosines],
+    }
+
+
+def import_npy(
+    cache: FeatureCache,
+    paths: Sequence[Path],
+    encoder: str,
+    fps: float | None,
+    stride: int,
+    crop: int | None,
+    progress: Progress,
+) -> list[Outcome]:
+    """Published feature files into the cache, one outcome per video."""
+    outcomes = []
+    groups = find_npy(paths)
+    with progress.task("import", total=len(groups), unit="video") as task:
+        for video_id, files in groups.items():
+            try:
+                features = read_npy_features(video_id, files, encoder=encoder, frame_rate=fps, stride=stride, crop=crop)
+                cache.put(features, identity=None)
+                outcomes.append(Outcome(video_id, "done"))
+            except VidlangError as error:
+                outcomes.append(Outcome(video_id, "failed", error=error))
+            task.advance()
+    return outcomes
+
+
+def export_npy(
+    cache: FeatureCache, out: Path, patterns: Sequence[str], fingerprint: str | None, dtype: str, progress: Progress
+) -> int:
+    """Files in the published layout under ``out``; returns how many."""
+    keys = find_keys(cache, patterns, fingerprint)
+    if not keys:
+        raise MissingFeatures(
+            f"Nothing in {cache.root} matches {' '.join(patterns)}. vidlang cache list shows what is."
+        )
+    if len({key.recipe for key in keys}) > 1:
+        prints = ", ".join(sorted({key.recipe.fingerprint for key in keys}))
+        raise BadInput(f"The videos are there in several recipes; choose one with --recipe: {prints}.")
+    written = 0
+    with progress.task("export", total=len(keys), unit="video") as task:
+        for features in cache.get_many(keys):
+            written += len(write_npy_features(out, features, dtype=dtype))
+            task.advance()
+    return written
+
+
+def pack_cache(cache: FeatureCache, target: Path, fingerprint: str | None, progress: Progress) -> str:
+    """Copy into one file; returns a line that says what was done."""
+    if target.exists():
+        raise BadInput(f"{target} is there already. Choose another name or delete it first.")
+    count = cache.pack(target, find_recipe(cache, fingerprint), progress)
+    return f"{count} entries packed into {target}"

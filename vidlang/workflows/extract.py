@@ -1,0 +1,451 @@
+"""Videos to features: paths → snippets → preprocessed pixels → rows → cache.
+
+Decoding and preprocessing run in worker threads, encoding in the caller's thread, in batches that span videos, so that
+a hundred short clips keep an encoder as busy as one long film.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidlang import __version__
+from vidlang.core import (
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    FileIdentity,
+    Outcome,
+    Progress,
+    Sampling,
+    VideoInfo,
+    VidlangError,
+)
+from vidlang.core.progress import Task
+from vidlang.engines.local import Finished, LocalEngine, Produced
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.video.reader import find_videos, identify
+from vidlang.video.snippets import open_snippets
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidlang.encoders.clip import ClipEncoder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """How to run; nothing here changes a number of the features (the recipe does)."""
+
+    batch_size: int = 32
+    """Pixels tensors per encoder call."""
+    num_workers: int | None = None
+    """Videos decoded at a time; None: by the number of cores."""
+    overwrite: bool = False
+    """Extract again what is there."""
+    frame_rate: float | None = None
+    """Frames per second of folders of images, which do not say it themselves."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise ValueError(f"num_workers must be at least 1, got {self.num_workers}")
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What became of each video, and how fast it went."""
+
+    recipe: FeatureRecipe
+    outcomes: tuple[Outcome, ...]
+    num_images: int
+    """Images that went through the encoder."""
+    num_reused: int
+    """Rows taken from the row before because nothing moved (``reuse_static``)."""
+    reuse_cosines: tuple[float, ...]
+    """Cosines between reused rows and their own features, on a sample of them."""
+    wall_seconds: float
+
+    @property
+    def num_failed(self) -> int:
+        return sum(outcome.status == "failed" for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class _Job:
+    video_id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """One batch of a video on its way to the encoder."""
+
+    pixels: Tensor  # [N * K, 3, S, S], crop index fastest
+    rows: tuple[tuple[int, ...], ...]  # the snippet rows that each of the N frames counts for
+    share: float  # how much of the video was read, by the header's length; for the progress bar
+    reused: tuple[tuple[int, int], ...] = ()  # (row, row that it repeats)
+    checks: tuple[tuple[int, int], ...] = ()  # (position in pixels, row it would have repeated): encoded to compare
+
+
+@dataclass(frozen=True)
+class _End:
+    """The facts that are known once a video was read to its end."""
+
+    info: VideoInfo
+    frames: np.ndarray
+    seconds: np.ndarray
+    identity: FileIdentity
+    decoder: str
+    warnings: tuple[str, ...]
+
+
+def extract(
+    paths: Sequence[Path | str],
+    cache: FeatureCache,
+    recipe: FeatureRecipe,
+    load_encoder: Callable[[], ClipEncoder],
+    options: ExtractOptions | None = None,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """Features of every video under ``paths`` into the cache.
+
+    What the cache holds from the same recipe and the same file content is skipped; a video that fails is one outcome
+    and the others go on. ``load_encoder`` is called only if something has to be encoded.
+    """
+    return extract_videos(
+        find_videos([Path(path) for path in paths]), cache, recipe, load_encoder, options or ExtractOptions(), progress
+    )
+
+
+def extract_videos(
+    videos: Sequence[tuple[str, Path]],
+    cache: FeatureCache,
+    recipe: FeatureRecipe,
+    load_encoder: Callable[[], ClipEncoder],
+    options: ExtractOptions,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """As ``extract``, for videos given as (id, path)."""
+    progress = progress or Progress()
+    started = time.perf_counter()
+    outcomes: dict[str, Outcome] = {}
+    jobs = []
+    for video_id, path in videos:
+        key = FeatureKey(video_id, recipe)
+        if not options.overwrite and key in cache and cache.is_fresh(key, identify(path)):
+            outcomes[video_id] = Outcome(video_id, "skipped", "already in the cache")
+        else:
+            jobs.append(_Job(video_id, path))
+    run = _Run(cache, recipe, load_encoder() if jobs else None, options)
+    if jobs:
+        with progress.task("extract", total=len(jobs), unit="video") as task:
+            for outcome in run.outcomes(jobs, task):
+                outcomes[outcome.video_id] = outcome
+                if outcome.detail and outcome.status == "done":
+                    progress.message(f"{outcome.video_id}: {outcome.detail}")
+                if outcome.error is not None:
+                    progress.message(f"failed: {outcome.error}")
+    return ExtractReport(
+        recipe=recipe,
+        outcomes=tuple(outcomes[video_id] for video_id, _ in videos),
+        num_images=run.num_images,
+        num_reused=run.num_reused,
+        reuse_cosines=tuple(run.reuse_cosines),
+        wall_seconds=time.perf_counter() - started,
+    )
+
+
+def ensure_features(
+    videos: Sequence[tuple[str, Path]],
+    cache: FeatureCache,
+    recipe: FeatureRecipe,
+    load_encoder: Callable[[], ClipEncoder],
+    options: ExtractOptions,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """What ``score``, ``localize`` and ``retrieve`` do first: extract what is missing, keep what is there."""
+    return extract_videos(videos, cache, recipe, load_encoder, options, progress)
+
+
+class _Accumulator:
+    """Rows of one video as they come back from the encoder, in any order.
+
+    Sums and counts, so that ``mean`` of all frames and one frame per snippet are the same code.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[int, np.ndarray] = {}  # row → [K, D]
+        self.counts: dict[int, int] = {}
+        self.repeats: dict[int, int] = {}  # row → the row it repeats
+        self.end: _End | None = None
+        self.num_waiting = 0  # frames handed to the encoder that did not come back
+
+    def add(self, rows: tuple[int, ...], feature: np.ndarray) -> None:
+        for row in rows:
+            if row in self.sums:
+                self.sums[row] = self.sums[row] + feature
+            else:
+                self.sums[row] = feature
+            self.counts[row] = self.counts.get(row, 0) + 1
+
+    def origin(self, row: int) -> int:
+        while row in self.repeats:
+            row = self.repeats[row]
+        return row
+
+    def values(self, num_rows: int) -> np.ndarray:
+        """[K, T, D]"""
+        origins = [self.origin(row) for row in range(num_rows)]
+        return np.stack([self.sums[row] / self.counts[row] for row in origins], axis=1)
+
+
+@dataclass
+class _Pending:
+    """Frames of several videos that wait for a full batch."""
+
+    pixels: list[Tensor] = field(default_factory=list)
+    owners: list[tuple[str, tuple[int, ...], int | None]] = field(default_factory=list)
+    # one owner per frame: video id, rows, and for a check of reuse the row that it would have repeated
+
+
+class _Run:
+    """One extraction: feeds the encoder and puts each video into the cache when its last row is there."""
+
+    def __init__(
+        self, cache: FeatureCache, recipe: FeatureRecipe, encoder: ClipEncoder | None, options: ExtractOptions
+    ) -> None:
+        self.cache = cache
+        self.recipe = recipe
+        self.encoder = encoder
+        self.options = options
+        self.num_crops = recipe.sampling.num_crops
+        self.pending = _Pending()
+        self.videos: dict[str, _Accumulator] = {}
+        self.num_images = 0
+        self.num_reused = 0
+        self.reuse_cosines: list[float] = []
+        self.encode_seconds = 0.0
+
+    def outcomes(self, jobs: Sequence[_Job], task: Task) -> Iterator[Outcome]:
+        """One outcome per job, as they are done."""
+        assert self.encoder is not None
+        engine = LocalEngine(self.options.num_workers or default_workers(self.encoder.device), queue_size=6)
+        started = time.perf_counter()
+        shares: dict[str, float] = {}
+        for event in engine.stream(jobs, self._read):
+            video_id = event.job.video_id
+            share = event.item.share if isinstance(event, Produced) and isinstance(event.item, _Pixels) else None
+            if isinstance(event, Finished):
+                share = 1.0
+            if share is not None:
+                task.advance(max(share - shares.get(video_id, 0.0), 0.0))
+                shares[video_id] = max(share, shares.get(video_id, 0.0))
+            if isinstance(event, Finished):
+                if event.error is not None:
+                    self._forget(video_id)
+                    yield Outcome(video_id, "failed", error=_as_vidlang_error(video_id, event.error))
+            elif isinstance(event.item, _End):
+                self.videos.setdefault(video_id, _Accumulator()).end = event.item
+                yield from self._complete()
+            else:
+                self._take(video_id, event.item)
+                while len(self.pending.owners) >= self.options.batch_size:
+                    self._encode(self.options.batch_size)
+                    task.note(images_per_second=self.num_images / (time.perf_counter() - started))
+                yield from self._complete()
+        while self.pending.owners:
+            self._encode(self.options.batch_size)
+        yield from self._complete()
+
+    def _read(self, job: _Job) -> Iterator[_Pixels | _End]:
+        """In a worker thread: decode, choose, preprocess."""
+        encoder = self.encoder
+        assert encoder is not None
+        identity = identify(job.path)
+        fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
+        reuse = _StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
+        with open_snippets(
+            job.path,
+            self.recipe.sampling,
+            video_id=job.video_id,
+            frame_rate=self.options.frame_rate,
+            short_side=encoder.image_size if fast else None,
+            batch_size=max(1, self.options.batch_size // self.num_crops),
+        ) as stream:
+            for batch in stream:
+                rows = [tuple(r) for r in batch.rows]
+                keep, reused, checks = reuse.sort_out(batch.frames, rows) if reuse else (list(range(len(rows))), [], [])
+                chosen = batch.frames if len(keep) == len(rows) else batch.frames[keep]
+                if len(keep):
+                    pixels = encoder.preprocess(chosen, mode=self.recipe.preprocess, crops=self.recipe.sampling.crops)
+                    share = _share_read(stream.info, self.recipe.sampling, rows)
+                    yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks))
+                elif reused:
+                    yield _Pixels(_no_pixels(), (), _share_read(stream.info, self.recipe.sampling, rows), tuple(reused))
+            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, tuple(stream.warnings))
+
+    def _take(self, video_id: str, item: _Pixels) -> None:
+        video = self.videos.setdefault(video_id, _Accumulator())
+        video.repeats.update(dict(item.reused))
+        self.num_reused += len(item.reused)
+        checks = dict(item.checks)
+        for position, rows in enumerate(item.rows):
+            first = position * self.num_crops
+            self.pending.pixels.append(item.pixels[first : first + self.num_crops])
+            self.pending.owners.append((video_id, rows, checks.get(position)))
+            video.num_waiting += 1
+
+    def _encode(self, batch_size: int) -> None:
+        """The first ``batch_size`` waiting frames through the encoder, and each row to its video."""
+        import torch
+
+        assert self.encoder is not None
+        pixels, self.pending.pixels = self.pending.pixels[:batch_size], self.pending.pixels[batch_size:]
+        owners, self.pending.owners = self.pending.owners[:batch_size], self.pending.owners[batch_size:]
+        started = time.perf_counter()
+        encoded = self.encoder.encode_pixels(torch.cat(pixels))
+        self.encode_seconds += time.perf_counter() - started
+        self.num_images += len(encoded)
+        features = encoded.reshape(len(owners), self.num_crops, -1)  # [N, K, D]
+        for (video_id, rows, compared_with), feature in zip(owners, features, strict=True):
+            video = self.videos.get(video_id)
+            if video is None:  # the video failed in the meantime
+                continue
+            video.num_waiting -= 1
+            video.add(rows, feature)
+            if compared_with is not None:
+                origin = video.origin(compared_with)
+                if origin in video.sums:
+                    self.reuse_cosines.append(_cosine(feature[0], video.sums[origin][0]))
+
+    def _complete(self) -> Iterator[Outcome]:
+        """Put every video into the cache whose end is known and whose frames are all back."""
+        ready = [name for name, video in self.videos.items() if video.end is not None and video.num_waiting == 0]
+        for video_id in ready:
+            video = self.videos.pop(video_id)
+            assert video.end is not None
+            try:
+                yield self._put(video_id, video, video.end)
+            except VidlangError as error:
+                yield Outcome(video_id, "failed", error=error)
+
+    def _put(self, video_id: str, video: _Accumulator, end: _End) -> Outcome:
+        values = video.values(len(end.frames))  # [K, T, D]
+        if not np.isfinite(values).all():
+            raise VidlangError(f"{video_id}: the encoder gave values that are not finite. Try --precision float32.")
+        values = values if self.num_crops > 1 else values[0]
+        features = Features(
+            key=FeatureKey(video_id, self.recipe),
+            video=end.info,
+            values=values.astype(self.recipe.dtype),
+            frames=end.frames,
+            seconds=end.seconds,
+        )
+        made_with = {"vidlang": __version__, "decoder": end.decoder}
+        self.cache.put(features, identity=end.identity, made_with=made_with, warnings=end.warnings)
+        return Outcome(video_id, "done", "; ".join(end.warnings))
+
+    def _forget(self, video_id: str) -> None:
+        self.videos.pop(video_id, None)
+        kept = [
+            (pixels, owner)
+            for pixels, owner in zip(self.pending.pixels, self.pending.owners, strict=True)
+            if owner[0] != video_id
+        ]
+        self.pending = _Pending([pixels for pixels, _ in kept], [owner for _, owner in kept])
+
+
+class _StaticScene:
+    """Tells which frames show what the last encoded frame showed.
+
+    Two frames are the same when no cell of an 16 x 16 grid differs by more than ``epsilon`` grey levels on average. The
+    mean over a cell averages camera noise out, and the largest cell decides, so that a small figure in a large still
+    picture counts as motion. Frames are compared with the last *encoded* one: slow drift adds up and is seen.
+    """
+
+    GRID = 16
+    CHECK_EVERY = 25
+    """Of the reusable frames, one in so many is encoded all the same, to measure what reuse costs."""
+
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
+        self.encoded: np.ndarray | None = None
+        self.encoded_row = 0
+        self.num_static = 0
+
+    def sort_out(
+        self, frames: np.ndarray, rows: list[tuple[int, ...]]
+    ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
+        """Indices of frames to encode, (row, repeated row) pairs, (position among the encoded, repeated row) checks."""
+        keep: list[int] = []
+        reused: list[tuple[int, int]] = []
+        checks: list[tuple[int, int]] = []
+        for index, frame in enumerate(frames):
+            cells = self._cells(frame)
+            static = (
+                self.encoded is not None
+                and self.encoded.shape == cells.shape
+                and float(np.abs(cells - self.encoded).max()) <= self.epsilon
+                and len(rows[index]) == 1
+            )
+            if static:
+                self.num_static += 1
+                if self.num_static % self.CHECK_EVERY:
+                    reused.append((rows[index][0], self.encoded_row))
+                    continue
+                checks.append((len(keep), self.encoded_row))
+            keep.append(index)
+            self.encoded, self.encoded_row = cells, rows[index][0]
+        return keep, reused, checks
+
+    def _cells(self, frame: np.ndarray) -> np.ndarray:
+        """[H, W, 3] → [16, 16] mean green values; green carries most of the luminance and needs no conversion."""
+        height, width = frame.shape[:2]
+        rows = np.linspace(0, height, min(self.GRID, height) + 1).astype(int)[:-1]
+        columns = np.linspace(0, width, min(self.GRID, width) + 1).astype(int)[:-1]
+        sums = np.add.reduceat(np.add.reduceat(frame[:, :, 1], rows, axis=0, dtype=np.float32), columns, axis=1)
+        areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+        return sums / areas
+
+
+def _share_read(info: VideoInfo, sampling: Sampling, rows: Sequence[tuple[int, ...]]) -> float:
+    """Share of a video behind its last row so far; an estimate in [0, 0.99], since headers only estimate."""
+    last = max((row for group in rows for row in group), default=0) + 1
+    expected = info.duration * sampling.fps if sampling.fps is not None else info.num_frames / sampling.stride
+    return min(last / expected, 0.99) if expected > 0 else 0.0
+
+
+def default_workers(device: object) -> int:
+    """Videos decoded at a time: on a CPU the encoder wants the cores, on a GPU decoding is what limits."""
+    cores = os.cpu_count() or 1
+    return max(1, min(8, cores if "cpu" not in str(device) else (cores + 1) // 2))
+
+
+def _as_vidlang_error(video_id: str, error: Exception) -> VidlangError:
+    if isinstance(error, VidlangError):
+        return error
+    logger.error("unexpected failure of %s", video_id, exc_info=error)
+    wrapped = VidlangError(f"{video_id} failed unexpectedly ({type(error).__name__}: {error}). --verbose shows where.")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+
+
+def _no_pixels() -> Tensor:
+    import torch
+
+    return torch.empty(0)

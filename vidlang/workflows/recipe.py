@@ -1,0 +1,105 @@
+"""Which recipe a command means, and the encoder that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Progress, Sampling
+from vidlang.encoders.registry import find_encoder
+from vidlang.encoders.weights import locate
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.workspace import Settings
+
+if TYPE_CHECKING:
+    from vidlang.encoders.clip import ClipEncoder
+
+
+@dataclass(frozen=True)
+class RecipeChanges:
+    """What the command line says; None where it says nothing and the settings decide."""
+
+    encoder: str | None = None
+    stride: int | None = None
+    pick: str | None = None
+    fps: float | None = None
+    crops: str | None = None
+    preprocess: str | None = None
+    precision: str | None = None
+    dtype: str | None = None
+    reuse_static: float | None = None
+
+
+def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
+    """Flags beat the settings file, the file beats the defaults.
+
+    Raises:
+        BadInput: a combination that cannot be.
+        UnknownName, EncoderUnavailable: the encoder is not known, or its identity cannot be told here.
+    """
+
+    def chosen(name: str) -> Any:
+        value = getattr(changes, name)
+        return getattr(settings, name) if value is None else value
+
+    if changes.stride is not None and changes.fps is not None:
+        raise BadInput("--stride and --fps are two ways to say the same thing; give one of them.")
+    fps = None if changes.stride is not None else chosen("fps")
+    try:
+        sampling = Sampling(stride=chosen("stride"), pick=chosen("pick"), fps=fps, crops=chosen("crops"))
+        name, revision = encoder_identity(chosen("encoder"))
+        return FeatureRecipe(
+            encoder=name,
+            revision=revision,
+            sampling=sampling,
+            preprocess=chosen("preprocess"),
+            precision=chosen("precision"),
+            dtype=chosen("dtype"),
+            reuse_static=changes.reuse_static,
+        )
+    except ValueError as error:
+        raise BadInput(f"{error}.") from error
+
+
+def encoder_identity(name: str) -> tuple[str, str]:
+    """What a recipe calls an encoder: (name, revision). Encoders of the registry need not be on this machine for it."""
+    spec = find_encoder(name)
+    if spec is not None:
+        return spec.name, spec.revision
+    source = locate(name)
+    return source.name, source.revision
+
+
+def encoder_loader(
+    name: str, recipe: FeatureRecipe, device: str, progress: Progress | None = None
+) -> Callable[[], ClipEncoder]:
+    """A function that loads the recipe's encoder, for workflows that may find nothing to encode."""
+
+    def load() -> ClipEncoder:
+        from vidlang.encoders.clip import load_encoder
+
+        return load_encoder(name, device=device, precision=recipe.precision)
+
+    return load
+
+
+def recipe_in_cache(cache: FeatureCache, wanted: FeatureRecipe, asked_for: bool, progress: Progress) -> FeatureRecipe:
+    """The wanted recipe if the cache has videos of it; else the only one there, unless a certain one was asked for.
+
+    Raises:
+        MissingFeatures: nothing fits, with what to run.
+    """
+    recipes = cache.recipes()
+    if wanted in recipes:
+        return wanted
+    if not recipes:
+        raise MissingFeatures(f"The cache {cache.root} is empty. Run: vidlang extract videos/")
+    if asked_for or len(recipes) > 1:
+        names = "; ".join(f"{recipe.name} ({recipe.fingerprint})" for recipe in recipes)
+        raise MissingFeatures(
+            f"The cache has no features of {wanted.name}. It has: {names}. Choose one of them with --encoder, "
+            "--stride, --fps and so on, or run: vidlang extract videos/ with these options."
+        )
+    progress.message(f"Using the one recipe in the cache: {recipes[0].name}.")
+    return recipes[0]
