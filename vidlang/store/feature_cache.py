@@ -1,0 +1,596 @@
+"""The feature cache: features in, features out, one small HDF5 file per video and recipe, or many in one packed file.
+
+Layout of a cache folder, schema 1::
+
+    <root>/<encoder>/<sampling name>-<fingerprint>/recipe.json
+    <root>/<encoder>/<sampling name>-<fingerprint>/<video id>.h5
+
+``<encoder>`` and each component of ``<video id>`` are written as ``names.safe_component`` says; ``<sampling name>`` and
+``<fingerprint>`` are ``Sampling.name`` and ``FeatureRecipe.fingerprint`` (the first ten hex digits of the SHA-256 of
+the recipe's JSON with sorted keys and no spaces). ``recipe.json`` is for people: an entry carries its own recipe. Files
+with other endings are ignored.
+
+An entry is an HDF5 group (in a file of its own: the root group) with
+
+- datasets, contiguous and uncompressed: ``values`` float16 or float32 [T, D] or [K, T, D]; ``frames`` int64 [T, 2];
+  ``seconds`` float64 [T, 2];
+- the attribute ``schema``, the integer 1;
+- attributes that are UTF-8 strings of JSON: ``recipe`` (the fields of ``FeatureRecipe``), ``video`` (the fields of
+  ``VideoInfo``), ``identity`` (those of ``FileIdentity``, or null), ``made_with`` (text to text), ``warnings`` (list of
+  text);
+- the attribute ``checksum``, a string: BLAKE2b of 20 bytes in hex over, for ``values``, ``frames``, ``seconds`` in this
+  order, the UTF-8 text ``name|type|shape;`` (such as ``values|<f4|88,512;``) and the little-endian bytes in C order,
+  then, for ``schema``, ``recipe``, ``video``, ``identity``, ``made_with``, ``warnings`` in this order, the text
+  ``name|number of bytes|`` and the bytes of the string (``schema``: its decimal digits).
+
+A packed file is one HDF5 file whose root has the string attribute ``kind`` = ``vidlang.features`` and the integer
+attribute ``schema`` = 1. Each entry is a group at the path that its file has below ``<root>``
+(``clip-vit-b16/stride16-middle-…/Abuse/Abuse001.mp4.h5``), with the same datasets and
+attributes, checksum included. It is opened read-only.
+
+Entries are written beside and renamed (``atomic``), so many processes and machines may write into one folder without
+locks; the last writer of a key wins, and every reader sees a whole entry.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shlex
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core import (
+    BadInput,
+    DamagedEntry,
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    FileIdentity,
+    MissingFeatures,
+    Progress,
+    VideoInfo,
+)
+from vidlang.store.atomic import is_stale, is_temporary, replacing, write_text
+from vidlang.store.names import safe_component, safe_path
+
+# h5py takes a quarter of a second to import, so the functions that open files import it.
+
+SCHEMA = 1
+PACK_KIND = "vidlang.features"
+DATASETS = ("values", "frames", "seconds")
+TEXTS = ("recipe", "video", "identity", "made_with", "warnings")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What an entry says of itself, read without its values."""
+
+    key: FeatureKey
+    video: VideoInfo
+    shape: tuple[int, ...]
+    """[T, D] or [K, T, D]."""
+    dtype: str
+    bytes: int
+    """On disk."""
+    identity: FileIdentity | None
+    made_with: Mapping[str, str]
+    warnings: tuple[str, ...]
+    path: Path
+    """The entry's file; in a packed file, the pack's path followed by the group's."""
+
+    @property
+    def num_snippets(self) -> int:
+        return self.shape[-2]
+
+
+class FeatureCache:
+    """Features by key. ``root`` is a cache folder (made when first written) or a packed file (read-only)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.packed = self.root.is_file()
+        if self.packed:
+            _check_pack(self.root)
+
+    def __contains__(self, key: FeatureKey) -> bool:
+        """Whether an entry of this key is there with an undamaged header."""
+        try:
+            self.entry(key)
+        except (MissingFeatures, DamagedEntry):
+            return False
+        return True
+
+    def get(self, key: FeatureKey) -> Features:
+        """The features, checked against their checksum.
+
+        Raises:
+            MissingFeatures: no entry of this key.
+            DamagedEntry: there is one that is torn, edited, of another schema, or of another video.
+        """
+        with self._open(key) as (group, path):
+            features = _read_features(group, path)
+        self._check_key(features.key, key, path)
+        return features
+
+    def get_many(self, keys: Iterable[FeatureKey]) -> Iterator[Features]:
+        """``get`` one after the other, in the order of the keys."""
+        return map(self.get, keys)
+
+    def entry(self, key: FeatureKey) -> CacheEntry:
+        """What the entry says of itself.
+
+        Raises:
+            MissingFeatures, DamagedEntry: as ``get``, but values are neither read nor checked.
+        """
+        with self._open(key) as (group, path):
+            entry = _read_entry(group, path)
+        self._check_key(entry.key, key, path)
+        return entry
+
+    def is_fresh(self, key: FeatureKey, identity: FileIdentity) -> bool:
+        """Whether an entry with an undamaged header is there and was made from the same content."""
+        try:
+            made_from = self.entry(key).identity
+        except (MissingFeatures, DamagedEntry):
+            return False
+        return made_from is not None and made_from.same_content(identity)
+
+    def put(
+        self,
+        features: Features,
+        *,
+        identity: FileIdentity | None,
+        made_with: Mapping[str, str] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> Path:
+        """Write an entry, replacing one of the same key; returns its file.
+
+        Raises:
+            BadInput: the cache is a packed file, or the file system takes another video's id for this one.
+            ValueError: the values are not stored as the recipe says, or the video is not the key's.
+        """
+        if self.packed:
+            raise BadInput(f"{self.root} is a packed file and cannot be written. Put features into a cache folder.")
+        _check_fits(features)
+        path = self._path(features.key)
+        self._refuse_other_video(path, features.key)
+        texts = {
+            "recipe": features.key.recipe.to_dict(),
+            "video": asdict(features.video),
+            "identity": asdict(identity) if identity else None,
+            "made_with": dict(made_with or {}),
+            "warnings": list(warnings),
+        }
+        self._describe(features.key.recipe)
+        with replacing(path) as temporary:
+            _write_entry(temporary, features, {name: json.dumps(value) for name, value in texts.items()})
+        return path
+
+    def remove(self, key: FeatureKey) -> None:
+        """Delete an entry, damaged or not.
+
+        Raises:
+            MissingFeatures: there is none.
+            BadInput: the cache is a packed file.
+        """
+        if self.packed:
+            raise BadInput(f"{self.root} is a packed file: nothing can be removed. Pack a folder again instead.")
+        path = self._path(key)
+        if not path.is_file():
+            raise _missing(key, self.root)
+        if (found := _video_id(path)) is not None and _same_to_a_file_system(found, key.video_id):
+            raise _missing(key, self.root)
+        path.unlink(missing_ok=True)
+
+    def keys(self, recipe: FeatureRecipe | None = None) -> Iterator[FeatureKey]:
+        """Keys of all entries, or of one recipe's, sorted by path; damaged ones are skipped with a logged warning."""
+        return (entry.key for entry in self.entries(recipe))
+
+    def __iter__(self) -> Iterator[FeatureKey]:
+        return self.keys()
+
+    def entries(self, recipe: FeatureRecipe | None = None) -> Iterator[CacheEntry]:
+        """All entries, or one recipe's, sorted by path; damaged ones are skipped with a logged warning."""
+        for path, entry in self._scan("" if recipe is None else _recipe_folder(recipe)):
+            if isinstance(entry, CacheEntry):
+                yield entry
+            else:
+                logger.warning("%s is skipped: %s", path, entry)
+
+    def recipes(self) -> list[FeatureRecipe]:
+        """Every recipe that has at least one readable entry, in the order of their folders."""
+        found = []
+        for folder in self._recipe_folders():
+            first = next((e for _, e in self._scan(folder) if isinstance(e, CacheEntry)), None)
+            if first is not None:
+                found.append(first.key.recipe)
+        return found
+
+    def verify(self, progress: Progress | None = None, *, sweep: bool = False) -> list[tuple[Path, str]]:
+        """Read everything; returns (path, what is wrong with it).
+
+        Also listed are temporaries of writers that are gone. ``sweep`` removes those and says so; entries stay.
+        """
+        problems: list[tuple[Path, str]] = []
+        paths = list(self._entry_paths(""))
+        with (progress or Progress()).task("verify", total=len(paths), unit="entries") as task:
+            for path in paths:
+                problem = self._problem_of(path)
+                if problem:
+                    problems.append((self.root / path, problem))
+                task.advance()
+        return problems + ([] if self.packed else self._stale_temporaries(sweep))
+
+    def pack(self, target: Path, recipe: FeatureRecipe | None = None, progress: Progress | None = None) -> int:
+        """Copy all entries, or one recipe's, into one file at ``target``; returns how many.
+
+        Each entry is checked on the way and copied byte for byte.
+
+        Raises:
+            BadInput: nothing to pack. DamagedEntry: an entry is damaged (``verify`` lists them all).
+        """
+        import h5py
+
+        paths = list(self._entry_paths("" if recipe is None else _recipe_folder(recipe)))
+        if not paths:
+            raise BadInput(f"{self.root} holds no features to pack. Run: vidlang cache list")
+        with replacing(Path(target)) as temporary, h5py.File(temporary, "w", locking=False) as packed:
+            packed.attrs["kind"], packed.attrs["schema"] = PACK_KIND, SCHEMA
+            with (progress or Progress()).task("pack", total=len(paths), unit="entries") as task:
+                for path in paths:
+                    with self._open_path(path) as group:
+                        _read_features(group, self.root / path)
+                        _copy_entry(group, packed.create_group(str(path)))
+                    task.advance()
+        return len(paths)
+
+    # -- where entries lie -------------------------------------------------------------------------------------------
+
+    def _path(self, key: FeatureKey) -> Path:
+        return self.root / _relative_path(key)
+
+    @contextmanager
+    def _open(self, key: FeatureKey) -> Iterator[tuple[Any, Path]]:
+        relative = _relative_path(key)
+        try:
+            with self._open_path(relative) as group:
+                yield group, self.root / relative
+        except (FileNotFoundError, NotADirectoryError) as cause:
+            raise _missing(key, self.root) from cause
+
+    @contextmanager
+    def _open_path(self, relative: PurePosixPath) -> Iterator[Any]:
+        """The entry's group. FileNotFoundError where there is none; what HDF5 refuses is a DamagedEntry."""
+        import h5py
+
+        path = self.root if self.packed else self.root / relative
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        with _damage_of(self.root / relative):
+            file = h5py.File(path, "r", locking=False)
+        with file:
+            with _damage_of(self.root / relative):
+                group = file.get(str(relative)) if self.packed else file
+            if group is None:
+                raise FileNotFoundError(self.root / relative)
+            yield group
+
+    def _recipe_folders(self) -> list[str]:
+        """Such as ``clip-vit-b16/stride16-middle-0123456789``, sorted."""
+        return sorted({"/".join(path.parts[:2]) for path in self._entry_paths("")})
+
+    def _entry_paths(self, folder: str) -> list[PurePosixPath]:
+        """Paths relative to the root of everything under ``folder`` that looks like an entry, sorted."""
+        names = _entry_groups(self.root, folder) if self.packed else _entry_files(self.root, folder)
+        paths = [PurePosixPath(name) for name in sorted(names)]
+        return [path for path in paths if len(path.parts) >= 3]
+
+    def _scan(self, folder: str) -> Iterator[tuple[Path, CacheEntry | DamagedEntry]]:
+        for relative in self._entry_paths(folder):
+            path = self.root / relative
+            try:
+                with self._open_path(relative) as group:
+                    entry = _read_entry(group, path)
+                if _relative_path(entry.key) != relative:
+                    raise _misplaced(path, entry.key)
+                yield path, entry
+            except FileNotFoundError:  # removed between the listing and this line
+                continue
+            except DamagedEntry as damage:
+                yield path, damage
+
+    # -- what may be wrong -------------------------------------------------------------------------------------------
+
+    def _check_key(self, found: FeatureKey, asked: FeatureKey, path: Path) -> None:
+        if found == asked:
+            return
+        if found.recipe == asked.recipe and _same_to_a_file_system(found.video_id, asked.video_id):
+            raise _missing(asked, self.root)
+        raise _misplaced(path, found)
+
+    def _refuse_other_video(self, path: Path, key: FeatureKey) -> None:
+        """On a file system that ignores case or Unicode form, two ids can meet in one file."""
+        if path.is_file() and (found := _video_id(path)) is not None and _same_to_a_file_system(found, key.video_id):
+            raise BadInput(
+                f"{found} and {key.video_id} are one file name for the file system of {self.root}. "
+                "Rename one of the videos, or keep the cache on a file system that tells upper from lower case."
+            )
+
+    def _problem_of(self, relative: PurePosixPath) -> str:
+        try:
+            with self._open_path(relative) as group:
+                key = _read_features(group, self.root / relative).key
+            if _relative_path(key) != relative:
+                raise _misplaced(self.root / relative, key)
+        except FileNotFoundError:  # removed meanwhile
+            return ""
+        except DamagedEntry as damage:
+            return str(damage)
+        return ""
+
+    def _stale_temporaries(self, sweep: bool) -> list[tuple[Path, str]]:
+        found = []
+        for path in sorted(self.root.rglob(".vidlang-*")):
+            if path.is_file() and is_temporary(path) and is_stale(path):
+                if sweep:
+                    path.unlink(missing_ok=True)
+                found.append((path, f"a killed writer left it behind{'; removed' if sweep else ''}"))
+        return found
+
+    def _describe(self, recipe: FeatureRecipe) -> None:
+        """``recipe.json`` beside the entries, for people."""
+        path = self.root / _recipe_folder(recipe) / "recipe.json"
+        if not path.is_file():
+            write_text(path, json.dumps(recipe.to_dict(), indent=2) + "\n")
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _recipe_folder(recipe: FeatureRecipe) -> str:
+    return f"{safe_component(recipe.encoder, folder=True)}/{recipe.sampling.name}-{recipe.fingerprint}"
+
+
+def _relative_path(key: FeatureKey) -> PurePosixPath:
+    return PurePosixPath(f"{_recipe_folder(key.recipe)}/{safe_path(key.video_id)}.h5")
+
+
+def _same_to_a_file_system(one: str, other: str) -> bool:
+    """Whether two different ids differ only by case or Unicode form."""
+    return one != other and _folded(one) == _folded(other)
+
+
+def _folded(video_id: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", video_id).casefold())
+
+
+def _entry_files(root: Path, folder: str) -> Iterator[str]:
+    start = root / folder
+    for parent, _, files in os.walk(start):
+        prefix = Path(parent).relative_to(root).as_posix()
+        yield from (f"{prefix}/{name}" for name in files if name.endswith(".h5") and not name.startswith("."))
+
+
+def _entry_groups(root: Path, folder: str) -> list[str]:
+    """A group that ends in .h5 is an entry; a folder's name never does (``names``)."""
+    import h5py
+
+    def walk(group: Any, prefix: str) -> Iterator[str]:
+        for name in group:
+            path = f"{prefix}{name}"
+            if name.endswith(".h5"):
+                yield path
+            elif isinstance(child := group.get(name), h5py.Group):
+                yield from walk(child, f"{path}/")
+
+    with _damage_of(root), h5py.File(root, "r", locking=False) as file:
+        if not folder:
+            return list(walk(file, ""))
+        return list(walk(file[folder], f"{folder}/")) if folder in file else []
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Whatever HDF5, JSON or the core types find wrong inside is a DamagedEntry that names the path."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except PermissionError as cause:
+        raise BadInput(f"{path} may not be read by this user. Change its permissions or use another cache.") from cause
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as cause:
+        if isinstance(cause, OSError) and cause.errno not in (None, errno.EIO):
+            raise  # the machine's trouble, such as too many open files, not the entry's
+        detail = " ".join(str(cause).split())[:160] or type(cause).__name__
+        raise _damaged(path, detail) from cause
+
+
+def _damaged(path: Path, problem: str) -> DamagedEntry:
+    return DamagedEntry(f"{path} is damaged ({problem}). Delete it and extract the video again.")
+
+
+def _misplaced(path: Path, found: FeatureKey) -> DamagedEntry:
+    return DamagedEntry(
+        f"{path} holds the features of {found.video_id} by {found.recipe.name} ({found.recipe.fingerprint}), "
+        "not of the video and recipe that its path names. Delete it and extract the video again."
+    )
+
+
+def _missing(key: FeatureKey, root: Path) -> MissingFeatures:
+    video, encoder = shlex.quote(key.video_id), shlex.quote(key.recipe.encoder)
+    command = f"extract {video} --encoder {encoder}"
+    if key.recipe.encoder.startswith("import:"):
+        command = "cache import FOLDER"
+    return MissingFeatures(
+        f"{key.video_id} has no features for {key.recipe.name} ({key.recipe.fingerprint}) in {root}. "
+        f"Run: vidlang {command}"
+    )
+
+
+def _text(group: Any, name: str) -> str:
+    value = group.attrs[name]
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _header(group: Any) -> dict[str, str]:
+    """The five JSON texts, after a look at the schema."""
+    schema = int(group.attrs["schema"])
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema}, this vidlang reads schema {SCHEMA}")
+    return {name: _text(group, name) for name in TEXTS}
+
+
+@lru_cache(maxsize=64)
+def _recipe_of(text: str) -> FeatureRecipe:
+    return FeatureRecipe.from_dict(json.loads(text))
+
+
+def _video_of(text: str) -> VideoInfo:
+    fields = json.loads(text)
+    return VideoInfo(**{**fields, "size": tuple(fields["size"])})
+
+
+def _identity_of(text: str) -> FileIdentity | None:
+    fields = json.loads(text)
+    return None if fields is None else FileIdentity(**fields)
+
+
+def _read_entry(group: Any, path: Path) -> CacheEntry:
+    with _damage_of(path):
+        header = _header(group)
+        video, values = _video_of(header["video"]), group["values"]
+        if len(values.shape) not in (2, 3):
+            raise ValueError(f"values has shape {values.shape}")
+        return CacheEntry(
+            key=FeatureKey(video.id, _recipe_of(header["recipe"])),
+            video=video,
+            shape=tuple(values.shape),
+            dtype=str(values.dtype),
+            bytes=_bytes_on_disk(group, path),
+            identity=_identity_of(header["identity"]),
+            made_with=json.loads(header["made_with"]),
+            warnings=tuple(json.loads(header["warnings"])),
+            path=path,
+        )
+
+
+def _bytes_on_disk(group: Any, path: Path) -> int:
+    if group.name == "/":
+        return path.stat().st_size
+    return sum(group[name].id.get_storage_size() for name in DATASETS)
+
+
+def _read_features(group: Any, path: Path) -> Features:
+    """Everything of an entry, checked. Raises DamagedEntry."""
+    with _damage_of(path):
+        header = _header(group)
+        arrays = {name: _read_array(group[name]) for name in DATASETS}
+        if _checksum(arrays, header) != _text(group, "checksum"):
+            raise ValueError("its content does not match its checksum")
+        video = _video_of(header["video"])
+        native = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
+        return Features(key=FeatureKey(video.id, _recipe_of(header["recipe"])), video=video, **native)
+
+
+def _read_array(dataset: Any) -> NDArray[Any]:
+    stored = dataset.id.get_storage_size()
+    if stored != dataset.nbytes:  # before memory is asked for: an edited shape may claim any size
+        raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes and has {stored}")
+    array: NDArray[Any] = dataset[()]
+    return array
+
+
+def _video_id(path: Path) -> str | None:
+    """The id inside an entry's file; None when it cannot be read."""
+    import h5py
+
+    try:
+        with _damage_of(path), h5py.File(path, "r", locking=False) as file:
+            return _video_of(_text(file, "video")).id
+    except (DamagedEntry, OSError):
+        return None
+
+
+def _check_pack(path: Path) -> None:
+    import h5py
+
+    remedy = "Give a cache folder or a file made by: vidlang cache pack"
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            kind, schema = file.attrs.get("kind"), file.attrs.get("schema")
+    except OSError as cause:
+        raise BadInput(f"{path} does not open as an HDF5 file. {remedy}") from cause
+    if kind != PACK_KIND:
+        raise BadInput(f"{path} is not a packed feature file. {remedy}")
+    if schema != SCHEMA:
+        raise BadInput(f"{path} has schema {schema}, this vidlang reads {SCHEMA}. Pack the folder again or update.")
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _check_fits(features: Features) -> None:
+    key, recipe = features.key, features.key.recipe
+    if features.video.id != key.video_id:
+        raise ValueError(f"the key names {key.video_id!r} but the features are of {features.video.id!r}")
+    if features.values.dtype != np.dtype(recipe.dtype):
+        raise ValueError(f"the recipe stores {recipe.dtype}, got values of {features.values.dtype} ({key.video_id})")
+    num_crops = features.values.shape[0] if features.values.ndim == 3 else 1
+    if num_crops != recipe.sampling.num_crops:
+        raise ValueError(f"the recipe has {recipe.sampling.num_crops} crops, got {num_crops} ({key.video_id})")
+
+
+def _write_entry(path: Path, features: Features, header: Mapping[str, str]) -> None:
+    import h5py
+
+    arrays = {name: _little_endian(getattr(features, name)) for name in DATASETS}
+    with h5py.File(path, "w", locking=False) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+        file.attrs["schema"] = SCHEMA
+        for name, text in header.items():
+            file.attrs[name] = text
+        file.attrs["checksum"] = _checksum(arrays, header)
+
+
+def _copy_entry(source: Any, target: Any) -> None:
+    for name in DATASETS:
+        source.copy(name, target)
+    for name in ("schema", *TEXTS, "checksum"):
+        target.attrs[name] = source.attrs[name]
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str:
+    """As the module's docstring writes it down."""
+    digest = hashlib.blake2b(digest_size=20)
+    for name in DATASETS:
+        array = _little_endian(arrays[name])
+        digest.update(f"{name}|{array.dtype.str}|{','.join(map(str, array.shape))};".encode())
+        digest.update(array.data if array.size else b"")
+    for name, text in {"schema": str(SCHEMA), **{name: header[name] for name in TEXTS}}.items():
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(f"{name}|{len(encoded)}|".encode())
+        digest.update(encoded)
+    return digest.hexdigest()

@@ -1,0 +1,212 @@
+"""Scores and detections as JSON Lines for programs and CSV for spreadsheets.
+
+JSON Lines, UTF-8, one object a line, blank lines ignored, no NaN or infinity anywhere.
+
+``vidlang.scores/1``, one video a line::
+
+    {"schema": "vidlang.scores/1",
+     "video": {"id": str, "num_frames": int, "duration": seconds, "frame_rate": float, "size": [height, width]},
+     "frames": [[first, last + 1], …],  "seconds": [[start, end], …],       one pair a snippet, half-open
+     "anomaly": [T numbers in 0 to 1],  "branches": {name: [T numbers]},
+     "class_names": [C names],  "classes": [T lists of C numbers] or null,
+     "made_by": {…}}
+
+``vidlang.detections/1``, one detection a line::
+
+    {"schema": "vidlang.detections/1", "video": id, "start": seconds, "end": seconds, "label": str, "score": float}
+
+float32 numbers are written with the fewest decimal digits that give the same float32 back; float64 likewise.
+
+CSV has a header line, RFC 4180 quoting and ``\\n`` line ends. Text cells are always quoted and otherwise left as they
+are: a video called ``=1+1.mp4`` stays ``"=1+1.mp4"``, which a spreadsheet may still take for a formula. Import the
+columns ``video`` and ``label`` as text when the names come from strangers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vidlang.core import BadInput, Detection, Scores, Segment, VideoInfo
+from vidlang.store.atomic import replacing
+
+SCORES_SCHEMA = "vidlang.scores/1"
+DETECTIONS_SCHEMA = "vidlang.detections/1"
+
+Result = TypeVar("Result")
+
+
+def write_scores(path: Path, scores: Iterable[Scores]) -> None:
+    """One JSON line a video, in the order given; the file appears whole.
+
+    Raises:
+        ValueError: a number is not finite, or ``made_by`` holds what JSON cannot.
+    """
+    _write_lines(path, map(_scores_to_dict, scores))
+
+
+def read_scores(path: Path) -> list[Scores]:
+    """What ``write_scores`` wrote, exactly.
+
+    Raises:
+        BadInput: not such a file; names the line.
+    """
+    return _read_lines(path, SCORES_SCHEMA, _scores_from_dict)
+
+
+def write_detections(path: Path, detections: Iterable[Detection]) -> None:
+    """One JSON line a detection, in the order given; the file appears whole."""
+    _write_lines(path, map(_detection_to_dict, detections))
+
+
+def read_detections(path: Path) -> list[Detection]:
+    """What ``write_detections`` wrote, exactly. Raises BadInput, naming the line."""
+    return _read_lines(path, DETECTIONS_SCHEMA, _detection_from_dict)
+
+
+def scores_csv(scores: Sequence[Scores]) -> str:
+    """One line a snippet: ``video,start_seconds,end_seconds,first_frame,last_frame_exclusive,anomaly``, then a column
+    ``branch:<name>`` for each branch and ``class:<name>`` for each class; a cell is empty where a video lacks it.
+    """
+    branches = _in_order(name for one in scores for name in one.branches)
+    classes = _in_order(name for one in scores for name in one.class_names)
+    rulers = ["video", "start_seconds", "end_seconds", "first_frame", "last_frame_exclusive", "anomaly"]
+    header = rulers + [f"branch:{name}" for name in branches] + [f"class:{name}" for name in classes]
+    return _csv([header, *(row for one in scores for row in _score_rows(one, branches, classes))])
+
+
+def detections_csv(detections: Iterable[Detection]) -> str:
+    """One line a detection: ``video,start,end,label,score``, seconds."""
+    rows = ([d.video_id, d.segment.start, d.segment.end, d.label, d.score] for d in detections)
+    return _csv([["video", "start", "end", "label", "score"], *rows])
+
+
+# -- scores ----------------------------------------------------------------------------------------------------------
+
+
+def _scores_to_dict(scores: Scores) -> dict[str, Any]:
+    return {
+        "schema": SCORES_SCHEMA,
+        "video": asdict(scores.video),
+        "frames": scores.frames.tolist(),
+        "seconds": scores.seconds.tolist(),
+        "anomaly": _short(scores.anomaly),
+        "branches": {name: _short(curve) for name, curve in scores.branches.items()},
+        "class_names": list(scores.class_names),
+        "classes": None if scores.classes is None else _short(scores.classes),
+        "made_by": dict(scores.made_by),
+    }
+
+
+def _scores_from_dict(fields: dict[str, Any]) -> Scores:
+    classes, names = fields["classes"], tuple(fields["class_names"])
+    return Scores(
+        video=VideoInfo(**{**fields["video"], "size": tuple(fields["video"]["size"])}),
+        frames=np.array(fields["frames"], dtype=np.int64).reshape(-1, 2),
+        seconds=np.array(fields["seconds"], dtype=np.float64).reshape(-1, 2),
+        anomaly=np.array(fields["anomaly"], dtype=np.float32),
+        branches={name: np.array(curve, dtype=np.float32) for name, curve in fields["branches"].items()},
+        class_names=names,
+        classes=None if classes is None else np.array(classes, dtype=np.float32).reshape(-1, len(names)),
+        made_by=fields["made_by"],
+    )
+
+
+def _score_rows(scores: Scores, branches: Sequence[str], classes: Sequence[str]) -> Iterator[list[Any]]:
+    """Cells of each snippet; ``""`` where this video has no such column."""
+    columns: list[list[Any]] = [
+        [scores.video.id] * len(scores.anomaly),
+        *scores.seconds.T.tolist(),
+        *scores.frames.T.tolist(),
+        _short(scores.anomaly),
+    ]
+    nothing = [None] * len(scores.anomaly)
+    columns += [_short(scores.branches[name]) if name in scores.branches else nothing for name in branches]
+    known = {} if scores.classes is None else dict(zip(scores.class_names, _short(scores.classes.T), strict=True))
+    columns += [known.get(name, nothing) for name in classes]
+    return map(list, zip(*columns, strict=True))
+
+
+def _short(values: ArrayLike) -> list[Any]:
+    """float32 numbers as the float64 with the fewest decimal digits that rounds back to them: 0.1, not 0.100000001…"""
+    exact = np.asarray(values, dtype=np.float32)
+    short: NDArray[np.float64] = exact.astype(str).astype(np.float64)
+    # decimal → float64 → float32 rounds twice; where that ends elsewhere, the long form stays
+    result: list[Any] = np.where(short.astype(np.float32) == exact, short, exact.astype(np.float64)).tolist()
+    return result
+
+
+# -- detections ------------------------------------------------------------------------------------------------------
+
+
+def _detection_to_dict(detection: Detection) -> dict[str, Any]:
+    return {
+        "schema": DETECTIONS_SCHEMA,
+        "video": detection.video_id,
+        "start": float(detection.segment.start),
+        "end": float(detection.segment.end),
+        "label": detection.label,
+        "score": float(detection.score),
+    }
+
+
+def _detection_from_dict(fields: dict[str, Any]) -> Detection:
+    segment = Segment(float(fields["start"]), float(fields["end"]))
+    return Detection(str(fields["video"]), segment, str(fields["label"]), float(fields["score"]))
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
+    with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for item in items:
+            file.write(json.dumps(item, allow_nan=False) + "\n")
+
+
+def _read_lines(path: Path, schema: str, read: Callable[[dict[str, Any]], Result]) -> list[Result]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as cause:
+        raise BadInput(f"There is no results file {path}. Run the command that writes it first.") from cause
+    except (OSError, UnicodeDecodeError) as cause:
+        raise BadInput(f"{path} cannot be read as JSON Lines in UTF-8 ({cause}).") from cause
+    lines = enumerate(text.split("\n"), 1)
+    return [_read_line(line, f"{path}, line {n}", schema, read) for n, line in lines if line.strip()]
+
+
+def _read_line(line: str, where: str, schema: str, read: Callable[[dict[str, Any]], Result]) -> Result:
+    try:
+        fields = json.loads(line, parse_constant=_refuse_constant)
+        found = fields.get("schema") if isinstance(fields, dict) else None
+        if found != schema:
+            raise BadInput(f"{where}: schema {found!r} where {schema!r} is read. Write the results again.")
+        return read(fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        detail = f"{cause} is missing" if isinstance(cause, KeyError) else cause
+        raise BadInput(f"{where} is not a line of {schema} ({detail}). Write the results again.") from cause
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")  # text quoted, numbers bare
+    for row in rows:
+        writer.writerow(row)
+    return buffer.getvalue()
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Without repeats, first come first."""
+    return list(dict.fromkeys(names))
