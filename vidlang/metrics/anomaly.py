@@ -3,8 +3,8 @@
 Conventions
     A row is one snippet with its score; the truth lies on frames or on seconds (`truth` says how it meets the rows).
     ``truth`` is boolean, True for anomalous; ``scores`` are higher for more anomalous; ``weights`` are frames or
-    seconds. All videos are laid end to end, so that long videos weigh more. Class 0 is the normal class. A metric that has no value
-    (one class only) raises ValueError; `measure` and `evaluate` leave it out and `measure` says why.
+    seconds. All videos are laid end to end, so that long videos weigh more. Class 0 is the normal class. A metric that
+    has no value (one class only) raises ValueError; `measure` and `evaluate` leave it out and `measure` says why.
 
 Metrics
     ``frame_auc``       area under the ROC curve over all frames

@@ -1,8 +1,8 @@
 """Mean average precision of class segments, as videos with class probabilities per row are judged.
 
 Conventions
-    One `DetectionVideo` per video: class probabilities ``[T, C]``, the rows on the ruler of the truth, and true segments
-    with class names. Class 0 is the normal class. Intervals are half-open.
+    One `DetectionVideo` per video: class probabilities ``[T, C]``, the rows on the ruler of the truth, and its true
+    segments with class names. Class 0 is the normal class. Intervals are half-open.
 
 Two named modes
     ``reference`` gives the numbers of the published VadCLIP code: all videos, all classes including class 0, and 0 for
@@ -15,7 +15,8 @@ Segments of a class in a video
 
 Source: VadCLIP (Wu et al., AAAI 2024), section 4.2; nwpu-zxr/VadCLIP at f643c91, detection evaluation.
 Differs: intervals instead of sets of frames (same numbers); the suppression of overlapping segments is left out, since
-runs of one curve never overlap; equal scores keep the order of videos and time, where the published sort leaves it open.
+runs of one curve never overlap; equal scores keep the order of videos and time, where the published sort leaves it
+open.
 """
 
 from __future__ import annotations

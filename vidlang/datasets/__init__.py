@@ -1,0 +1,1 @@
+"""Read what others wrote about videos: manifests, folders, published annotations."""
