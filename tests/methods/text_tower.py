@@ -1,4 +1,4 @@
-"""A small text tower over OpenAI-layout weights, written from the definition of CLIP; serves as a method's TextEncoder."""
+"""A small text tower over OpenAI-layout weights, written from the definition of CLIP: a method's TextEncoder."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def random_tower(dim: int = 32, width: int = 64, layers: int = 1, words: int = 9
         state[p + "attn.out_proj.weight"] = normal(width, width, std=width**-0.5)
         state[p + "mlp.c_fc.weight"] = normal(4 * width, width, std=width**-0.5)
         state[p + "mlp.c_proj.weight"] = normal(width, 4 * width, std=(4 * width) ** -0.5)
-        for name, size in (("attn.in_proj_bias", 3), ("attn.out_proj.bias", 1), ("mlp.c_fc.bias", 4), ("mlp.c_proj.bias", 1)):
+        biases = {"attn.in_proj_bias": 3, "attn.out_proj.bias": 1, "mlp.c_fc.bias": 4, "mlp.c_proj.bias": 1}
+        for name, size in biases.items():
             state[p + name] = torch.zeros(size * width)
     return WordTower(state)

@@ -1,1 +1,1 @@
-"""One folder per paper. A method sees tensors, masks and a frozen text tower; files, tokenizers and screens are handed to it."""
+"""One folder per paper. A method sees tensors, masks and a frozen text tower; it opens no file and prints nothing."""

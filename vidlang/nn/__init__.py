@@ -1,1 +1,1 @@
-"""Torch code that two papers share: padding, multiple-instance pooling, learned prompts, the training loop, seeds, devices."""
+"""Torch code that papers share: padding, multiple-instance pooling, learned prompts, training loop, seeds, devices."""

@@ -1,4 +1,4 @@
-"""Learned context around class words: embeddings that a frozen text tower reads like a sentence (CoOp; Zhou et al., 2022)."""
+"""Learned context around class words: embeddings that a frozen text tower reads like a sentence (CoOp, IJCV 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VadCLIP's options: what the published code does, what the paper says, and what suits anybody's own videos. No torch."""
+"""VadCLIP's options: what the published code does, what the paper says, what suits one's own videos. No torch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class VadClipConfig:
     contrastive: Literal["abs", "hinge"] = _option(
         "abs", "penalty on the cosine of normal and class texts: its size (code), or only above 0 (paper)"
     )
-    contrastive_mean: bool = _option(True, "average the penalty over the classes (code) instead of adding it up (paper)")
+    contrastive_mean: bool = _option(
+        True, "average the penalty over the classes (code) instead of adding it up (paper)"
+    )
     temperature: float = _option(0.07, "cosines between snippets and texts are divided by it")
     topk_ratio: int = _option(16, "a video's score is the mean of its length / topk_ratio + 1 highest snippets")
     chunk_tail: Literal["short", "overlap"] = _option(

@@ -1,0 +1,161 @@
+"""Labelled videos as VadCLIP trains on them: pooled once to the model's length, labels as rows of 0 and 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidlang.core.errors import BadInput
+from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig
+from vidlang.nn.padding import check_features, pad_batch, pool_to_length
+from vidlang.nn.seed import epoch_generator
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What a training reads; made by ``training_set``."""
+
+    videos: tuple[Array, ...]
+    """N arrays [T, D], T from 1 to visual_length. Crops of one video are samples of their own."""
+    labels: NDArray[np.float32]
+    """[N, C] multi-hot; class 0 is the normal class."""
+    class_names: tuple[str, ...]
+    prompts: tuple[str, ...]
+    """One text per class."""
+
+    def __post_init__(self) -> None:
+        expected = (len(self.videos), len(self.class_names))
+        if self.labels.shape != expected or len(self.prompts) != len(self.class_names):
+            raise ValueError(
+                f"labels must be [N, C] = {expected} with one prompt per class, "
+                f"got {self.labels.shape} and {len(self.prompts)} prompts"
+            )
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    @property
+    def dim(self) -> int:
+        return int(self.videos[0].shape[1])
+
+    def batch(self, rows: Sequence[int], num_rows: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """features [B, T, D], lengths [B], labels [B, C]; T is num_rows, or the longest of the batch where None."""
+        features, lengths = pad_batch([self.videos[row] for row in rows], num_rows)
+        return features, lengths, torch.from_numpy(self.labels[list(rows)])
+
+
+def training_set(
+    videos: Iterable[tuple[str, Array, Sequence[str]]],
+    class_names: Sequence[str],
+    config: VadClipConfig,
+    prompts: Mapping[str, str] | None = None,
+) -> TrainingSet:
+    """Pools each video to the model's length as it comes by.
+
+    videos: (id, features [T, D] or [K, T, D], class names of the video)    class_names: the normal class first
+    prompts: class name → text; ``default_prompts`` for those without
+
+    Raises:
+        BadInput: nothing to train on, features that do not fit together, or labels that are not of these classes.
+    """
+    if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+        raise BadInput(f"Training needs two or more different classes, the normal one first, got {list(class_names)}.")
+    pooled: list[Array] = []
+    rows: list[NDArray[np.float32]] = []
+    for video_id, values, names in videos:
+        row = label_row(video_id, names, class_names, config.multi_label)
+        for crop in values if values.ndim == 3 else values[None]:
+            check_features(crop, video_id, pooled[0].shape[1] if pooled else None)
+            pooled.append(pool_to_length(crop, config.visual_length))
+            rows.append(row)
+    if not pooled:
+        raise BadInput("There are no labelled videos to train on.")
+    texts = {**default_prompts(class_names), **(prompts or {})}
+    return TrainingSet(tuple(pooled), np.stack(rows), tuple(class_names), tuple(texts[name] for name in class_names))
+
+
+def label_row(
+    video_id: str, names: Sequence[str], class_names: Sequence[str], multi_label: bool
+) -> NDArray[np.float32]:
+    """1 at a video's classes. returns: [C]
+
+    Raises:
+        BadInput: no class, an unknown one, several where one is meant, or the normal class beside another.
+    """
+    unknown = [name for name in names if name not in class_names]
+    if unknown:
+        raise BadInput(f"{video_id} is labelled {unknown[0]!r}, which is not one of {', '.join(class_names)}.")
+    if not names:
+        raise BadInput(f"{video_id} has no label. Name its class, {class_names[0]!r} if nothing happens in it.")
+    if len(set(names)) > 1 and not multi_label:
+        raise BadInput(f"{video_id} is labelled {' and '.join(names)}. Give one class, or train with multi_label.")
+    if len(set(names)) > 1 and class_names[0] in names:
+        raise BadInput(f"{video_id} is labelled {' and '.join(names)}: a normal video shows nothing else.")
+    return np.array([float(name in names) for name in class_names], dtype=np.float32)
+
+
+def default_prompts(class_names: Sequence[str]) -> dict[str, str]:
+    """A text per class: the published one where all classes are a published set's, else the name in words.
+
+    ``RoadAccidents`` → "road accidents", ``car_accident`` → "car accident"; the normal class is "normal".
+    """
+    for published in PRESET_PROMPTS.values():
+        if list(published) == list(class_names):
+            return dict(published)
+    texts = {name: _in_words(name) for name in class_names}
+    return {**texts, class_names[0]: "normal"}
+
+
+def _in_words(name: str) -> str:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return re.sub(r"[\W_]+", " ", spaced).strip().lower() or name
+
+
+def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int) -> list[list[int]]:
+    """Rows of each batch of an epoch, decided by seed and epoch alone. labels: [N, C]
+
+    Balanced batches hold normal videos first, then as many abnormal ones.
+
+    Raises:
+        BadInput: too few videos of a kind to make one batch.
+    """
+    generator = epoch_generator(config.seed, epoch)
+    if config.batches == "plain":
+        if config.drop_last and len(labels) < config.batch_size:
+            raise BadInput(f"One batch needs {config.batch_size} videos, got {len(labels)}. Lower batch_size.")
+        return _split(_shuffled(np.arange(len(labels)), generator), config.batch_size, config.drop_last)
+    normal, abnormal = (np.flatnonzero(labels[:, 0] == kind) for kind in (1, 0))
+    fewer, more = sorted((len(normal), len(abnormal)))
+    needed = config.batch_size if config.drop_last else 1
+    if fewer < needed:
+        raise BadInput(
+            f"Balanced batches need at least {needed} normal and {needed} abnormal videos, "
+            f"got {len(normal)} and {len(abnormal)}. Add videos, lower batch_size, or use the preset custom."
+        )
+    count = fewer if config.epoch_length == "shorter" else more
+    halves = (
+        _split(_shuffled(kind, generator, count), config.batch_size, config.drop_last) for kind in (normal, abnormal)
+    )
+    return [first + second for first, second in zip(*halves, strict=True)]
+
+
+def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int | None = None) -> list[int]:
+    """``count`` rows in random order; rows come again only after all the others have come."""
+    count = len(rows) if count is None else count
+    order: list[int] = []
+    while len(order) < count:
+        order += rows[torch.randperm(len(rows), generator=generator).numpy()].tolist()
+    return order[:count]
+
+
+def _split(rows: list[int], size: int, drop_last: bool) -> list[list[int]]:
+    batches = [rows[first : first + size] for first in range(0, len(rows), size)]
+    return [batch for batch in batches if len(batch) == size] if drop_last else batches

@@ -1,0 +1,233 @@
+"""Training from video labels.
+
+Source: official src/ucf_train.py, src/xd_train.py at f643c91.
+Differs: shuffles depend on seed and epoch alone, so a run that was stopped goes on to the same bits; of two equally
+good validations the later one is kept (over the published test sets no two are equal).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vidlang.core.errors import BadInput
+from vidlang.core.progress import Progress
+from vidlang.methods.vadclip.config import VadClipConfig
+from vidlang.methods.vadclip.data import TrainingSet, epoch_batches
+from vidlang.methods.vadclip.loss import Losses, vadclip_losses
+from vidlang.methods.vadclip.model import VadClip
+from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
+from vidlang.nn.prompt import PromptPlan, plan_prompts
+from vidlang.nn.seed import seeded
+from vidlang.nn.text import TextEncoder
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[VadClip], Mapping[str, float]]
+"""Metrics of the model as it is; it is in evaluation mode and no gradients are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class EpochReport:
+    """One finished epoch, for a log line and for going on from here."""
+
+    epoch: int
+    """Counted from 1."""
+    num_epochs: int
+    learning_rate: float
+    losses: Mapping[str, float]
+    """Means over the batches: bce, alignment, contrastive, total."""
+    metrics: Mapping[str, float]
+    """Of the last validation in this epoch; empty where nothing validates."""
+    is_best: bool
+    """The best weights so far are of this epoch."""
+    seconds: float
+    train_state: TrainState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A finished training."""
+
+    state: State
+    """Own weights of the best epoch (of the last one where nothing validates)."""
+    last_state: State
+    metrics: Mapping[str, float]
+    """Of the best epoch."""
+    best_epoch: int
+    history: tuple[Mapping[str, float], ...]
+    """One row per epoch: epoch, learning_rate, losses, metrics."""
+
+
+def new_model(config: VadClipConfig, text: TextEncoder) -> VadClip:
+    """An untrained model for features of the text tower's space, from the config's seed."""
+    with seeded(config.seed):
+        return VadClip(config, text.dim, text.width, text.context_length)
+
+
+def fit(
+    videos: TrainingSet,
+    config: VadClipConfig,
+    text: TextEncoder,
+    *,
+    validate: Validate | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    resume: TrainState | None = None,
+) -> TrainResult:
+    """Trains on labelled videos and keeps the best and the last weights.
+
+    on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
+
+    Raises:
+        BadInput: the videos do not fit the text tower or the batches, or the loss is no longer a number.
+        BadCheckpoint: ``resume`` is of another model.
+    """
+    if videos.dim != text.dim:
+        raise BadInput(
+            f"The features have dimension {videos.dim}, the text encoder's space has {text.dim}. "
+            "Train with the encoder that made the features."
+        )
+    run = _Run(videos, config, text, validate, torch.device(device))
+    if resume is not None:
+        run.go_on(resume)
+    with (progress or Progress()).task("training", total=config.epochs, unit="epochs") as task:
+        task.advance(run.epoch)
+        while run.epoch < config.epochs:
+            report = run.one_epoch()
+            task.note(**report.losses, **report.metrics)
+            task.advance(1)
+            if on_epoch is not None:
+                on_epoch(report)
+    return run.result()
+
+
+@dataclass(eq=False)
+class _Best:
+    """The best weights so far."""
+
+    state: State = field(default_factory=dict)
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Run:
+    """The moving parts of one training."""
+
+    def __init__(
+        self,
+        videos: TrainingSet,
+        config: VadClipConfig,
+        text: TextEncoder,
+        validate: Validate | None,
+        device: torch.device,
+    ) -> None:
+        self.videos, self.config, self.text, self.validate, self.device = videos, config, text, validate, device
+        self.model = new_model(config, text).to(device)
+        self.plan: PromptPlan = plan_prompts(text, videos.prompts, config.prompt_prefix, config.prompt_postfix)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.epoch = 0
+        self.best = _Best()
+        self.history: tuple[Mapping[str, float], ...] = ()
+
+    def go_on(self, state: TrainState) -> None:
+        restore(state, self.model, self.optimizer)
+        self.epoch, self.history = state.epoch, state.history
+        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+
+    def one_epoch(self) -> EpochReport:
+        started = time.monotonic()
+        config = self.config
+        rate = multi_step_rate(config.learning_rate, self.epoch, config.lr_milestones, config.lr_gamma)
+        set_rate(self.optimizer, rate)
+        batches = epoch_batches(self.videos.labels, config, self.epoch)
+        metrics: Mapping[str, float] = {}
+        sums = torch.zeros(4, dtype=torch.float64)
+        for step, rows in enumerate(batches):
+            losses = self.step(rows)
+            sums += torch.stack([losses.bce, losses.alignment, losses.contrastive, losses.total]).detach().cpu()
+            if config.validate_every and step and step % config.validate_every == 0:
+                metrics = self.validated(metrics)
+        if not config.validate_every or len(batches) <= config.validate_every:
+            metrics = self.validated(metrics)
+        means = dict(zip(("bce", "alignment", "contrastive", "total"), (sums / len(batches)).tolist(), strict=True))
+        if not math.isfinite(means["total"]):
+            raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
+        return self.finish(rate, means, metrics, time.monotonic() - started)
+
+    def step(self, rows: list[int]) -> Losses:
+        """One batch: losses, gradients, AdamW."""
+        num_rows = self.config.visual_length if self.config.padding == "leak" else None
+        features, lengths, labels = (part.to(self.device) for part in self.videos.batch(rows, num_rows))
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            texts = self.model.encode_text(self.text, self.plan)
+            output = self.model(features, lengths, texts)
+        losses = vadclip_losses(output, texts, labels, lengths, self.config)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        self.optimizer.step()
+        return losses
+
+    def validated(self, before: Mapping[str, float]) -> Mapping[str, float]:
+        """Metrics of the weights as they are, kept if they are the best; ``before`` where nothing validates."""
+        if self.validate is None:
+            return before
+        self.model.eval()
+        with torch.no_grad():
+            metrics = dict(self.validate(self.model))
+        name = self.config.select_on
+        if name not in metrics:
+            raise BadInput(f"There is no validation metric {name!r} to select on. Known: {', '.join(sorted(metrics))}.")
+        if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
+            self.best = _Best(copy_state(self.model), self.epoch + 1, metrics)
+        return metrics
+
+    def finish(
+        self, rate: float, losses: Mapping[str, float], metrics: Mapping[str, float], seconds: float
+    ) -> EpochReport:
+        """Closes the epoch: what is best, and the state to go on from."""
+        self.epoch += 1
+        if self.validate is None:
+            self.best = _Best(copy_state(self.model), self.epoch, {})
+        elif self.config.reset_to_best:
+            self.model.load_state_dict(self.best.state)
+        row = {"epoch": self.epoch, "learning_rate": rate, **losses, **metrics}
+        self.history = (*self.history, row)
+        logger.info("epoch %d of %d: %s", self.epoch, self.config.epochs, row)
+        return EpochReport(
+            epoch=self.epoch,
+            num_epochs=self.config.epochs,
+            learning_rate=rate,
+            losses=losses,
+            metrics=metrics,
+            is_best=self.best.epoch == self.epoch,
+            seconds=seconds,
+            train_state=self.state(),
+        )
+
+    def state(self) -> TrainState:
+        optimizer = copy_optimizer(self.optimizer, self.model)
+        best = self.best
+        return TrainState(
+            self.epoch, copy_state(self.model), optimizer, best.state, best.epoch, best.metrics, self.history
+        )
+
+    def result(self) -> TrainResult:
+        last = copy_state(self.model)
+        best: dict[str, Tensor] = self.best.state or last
+        return TrainResult(best, last, self.best.metrics, self.best.epoch, self.history)
+
+
+def _rank(metric: float) -> float:
+    """A metric that is undefined, such as the AUC of one kind of video, is the worst."""
+    return -math.inf if math.isnan(metric) else metric
