@@ -70,7 +70,10 @@ def command(
         Path | None,
         typer.Option(help="Folder for the results.", show_default=".vidlang/results/score/<time>", metavar="DIR"),
     ] = None,
-    crop: Annotated[int, typer.Option(min=0, max=9, help="Which of ten crops to score (0 is the centre).")] = 0,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Arguments are ids (or patterns) of cached videos; opens no video.")
+    ] = False,
+    crop: Annotated[str, typer.Option(help="Which of ten crops to score: 0 (centre) to 9, or mean.")] = "0",
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -119,6 +122,7 @@ def command(
             out=out,
             manifest=manifest,
             split=split,
+            cached=cached,
         ),
         RecipeChanges(
             encoder=encoder,

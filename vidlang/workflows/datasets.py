@@ -20,7 +20,7 @@ def import_to_manifest(name: str, folder: Path, out: Path, workspace: Workspace 
     labels = import_dataset(name, folder)
     notes = []
     if workspace is not None:
-        known = sorted({key.video_id for key in open_cache(workspace).keys()})
+        known = sorted({entry.key.video_id for entry in open_cache(workspace).entries()})
         total = len(labels)
         labels = match_ids(labels, known, allow_missing=True)
         if len(labels) < total:

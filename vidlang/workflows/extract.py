@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,6 +80,41 @@ class ExtractReport:
     def num_failed(self) -> int:
         return sum(outcome.status == "failed" for outcome in self.outcomes)
 
+    def lines(self) -> list[str]:
+        """The report for people."""
+        counts = {s: sum(o.status == s for o in self.outcomes) for s in ("done", "skipped", "failed")}
+        speed = f", {self.num_images / self.wall_seconds:.1f} images/s" if self.num_images else ""
+        lines = [
+            f"{counts['done']} extracted, {counts['skipped']} already there, {counts['failed']} failed; "
+            f"{self.wall_seconds:.1f} s{speed}",
+            f"Recipe {self.recipe.name} ({self.recipe.fingerprint})",
+        ]
+        if self.num_reused:
+            share = self.num_reused / (self.num_reused + self.num_images)
+            lines.append(f"{self.num_reused} rows ({share:.0%}) repeat the row before, where nothing moved")
+            if self.reuse_cosines:
+                mean, low = float(np.mean(self.reuse_cosines)), min(self.reuse_cosines)
+                checked = len(self.reuse_cosines)
+                lines.append(
+                    f"Cosine to their own features, on {checked} checked rows: mean {mean:.4f}, lowest {low:.4f}"
+                )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for programs."""
+        return {
+            "schema": "vidlang.extract/1",
+            "recipe": self.recipe.to_dict(),
+            "fingerprint": self.recipe.fingerprint,
+            "wall_seconds": self.wall_seconds,
+            "images": self.num_images,
+            "rows_reused": self.num_reused,
+            "videos": [
+                {"video": o.video_id, "status": o.status, "detail": str(o.error) if o.error else o.detail}
+                for o in self.outcomes
+            ],
+        }
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -135,9 +170,16 @@ def extract_videos(
     load_encoder: Callable[[], ClipEncoder],
     options: ExtractOptions,
     progress: Progress | None = None,
+    only: Callable[[Sequence[str]], set[str]] | None = None,
 ) -> ExtractReport:
-    """As ``extract``, for videos given as (id, path)."""
+    """As ``extract``, for videos given as (id, path).
+
+    only: takes all ids and returns those that are wanted; None: all.
+    """
     progress = progress or Progress()
+    if only is not None:
+        wanted = only([video_id for video_id, _ in videos])
+        videos = [(video_id, path) for video_id, path in videos if video_id in wanted]
     started = time.perf_counter()
     outcomes: dict[str, Outcome] = {}
     jobs = []
@@ -164,18 +206,6 @@ def extract_videos(
         reuse_cosines=tuple(run.reuse_cosines),
         wall_seconds=time.perf_counter() - started,
     )
-
-
-def ensure_features(
-    videos: Sequence[tuple[str, Path]],
-    cache: FeatureCache,
-    recipe: FeatureRecipe,
-    load_encoder: Callable[[], ClipEncoder],
-    options: ExtractOptions,
-    progress: Progress | None = None,
-) -> ExtractReport:
-    """What ``score``, ``localize`` and ``retrieve`` do first: extract what is missing, keep what is there."""
-    return extract_videos(videos, cache, recipe, load_encoder, options, progress)
 
 
 class _Accumulator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +21,13 @@ from vidlang.core import (
     Outcome,
     Progress,
     Scores,
-    Segment,
     VidlangError,
 )
 from vidlang.core.segments import run_segment, runs
+from vidlang.datasets.manifest import read_manifest
+from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import find_encoder
+from vidlang.report.sparkline import sparkline
 from vidlang.report.timeline import timeline_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
@@ -36,6 +39,8 @@ from vidlang.workflows.extract import ExtractOptions, extract_videos
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vidlang.methods.vadclip.predict import Prediction
 
 Branch = Literal["c", "a", "fusion"]
@@ -72,18 +77,28 @@ class ScoreOptions:
     """Score from which a snippet belongs to an event; None: the checkpoint's own, else 0.5."""
     min_seconds: float = 0.0
     """Shorter events are left out."""
-    crop: int = 0
-    """Which of ten crops to score where the recipe has ten."""
+    crop: str = "0"
+    """Which of ten crops to score where the recipe has ten: ``0`` to ``9``, or ``mean`` of all."""
     plot: bool = True
     device: str = "auto"
     out: Path | None = None
     """Folder for the results; None: a new one under the workspace's results."""
+    manifest: Path | None = None
+    """Score only videos that it lists."""
+    split: str | None = None
+    """Of the manifest, only this split."""
+    cached: bool = False
+    """The paths are ids, or patterns of ids, of videos in the cache; no video file is opened."""
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise BadInput(f"--threshold must lie in [0, 1], got {self.threshold}.")
         if self.labels is not None and self.checkpoint is not None:
             raise BadInput("--labels asks for zero-shot scoring, --checkpoint for a trained head; give one of them.")
+        if self.crop != "mean" and self.crop not in tuple("0123456789"):
+            raise BadInput(f"--crop takes 0 to 9, or mean, got {self.crop!r}.")
+        if self.split is not None and self.manifest is None:
+            raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one label, for instance --labels "fighting,fire".')
 
@@ -134,36 +149,41 @@ def score(
         an outcome, not an exception.
     """
     options, progress = options or ScoreOptions(), progress or Progress()
-    videos = find_videos([Path(path) for path in paths])
     cache = FeatureCache(workspace.cache_dir)
     scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
-    extracted = extract_videos(
-        videos,
-        cache,
-        scorer.recipe,
-        encoder_loader(scorer.encoder_name, scorer.recipe, options.device),
-        extraction or ExtractOptions(),
-        progress,
-    )
-    outcomes = {outcome.video_id: outcome for outcome in extracted.outcomes}
+    if options.cached:
+        prepared = _cached(cache, scorer.recipe, [str(path) for path in paths])
+    else:
+        prepared = extract_videos(
+            find_videos([Path(path) for path in paths]),
+            cache,
+            scorer.recipe,
+            encoder_loader(scorer.encoder_name, scorer.recipe, options.device),
+            extraction or ExtractOptions(),
+            progress,
+            only=_wanted(options),
+        ).outcomes
+    outcomes = _listed(prepared, options) if options.cached else list(prepared)
     folder = options.out or workspace.results_dir / "score" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     all_scores, all_events = [], []
-    with progress.task("score", total=len(videos), unit="video") as task:
-        for video_id, _ in videos:
-            if outcomes[video_id].status != "failed":
+    with progress.task("score", total=len(outcomes), unit="video") as task:
+        for index, outcome in enumerate(outcomes):
+            if outcome.status != "failed":
                 try:
-                    features = cache.get(FeatureKey(video_id, scorer.recipe)).crop(options.crop)
-                    scores = _scores_of(features, scorer)
+                    features = cache.get(FeatureKey(outcome.video_id, scorer.recipe))
+                    scores = _scores_of(
+                        features if options.crop == "mean" else features.crop(int(options.crop)), scorer
+                    )
                     all_scores.append(scores)
                     all_events.append(find_events(scores, scorer.threshold, options.min_seconds))
-                    outcomes[video_id] = replace(outcomes[video_id], status="done")
+                    outcomes[index] = replace(outcome, status="done")
                 except VidlangError as error:
-                    outcomes[video_id] = Outcome(video_id, "failed", error=error)
+                    outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
             task.advance()
     report = ScoreReport(
         scores=tuple(all_scores),
         events=tuple(all_events),
-        outcomes=tuple(outcomes[video_id] for video_id, _ in videos),
+        outcomes=tuple(outcomes),
         threshold=scorer.threshold,
         made_by=scorer.made_by,
         folder=folder,
@@ -171,6 +191,42 @@ def score(
     if report.scores:
         _write(report, options.plot, progress)
     return report
+
+
+def _wanted(options: ScoreOptions) -> Callable[[Sequence[str]], set[str]] | None:
+    """Which of the found videos the manifest lists; None where there is none, so that all are wanted."""
+    if options.manifest is None:
+        return None
+    manifest, split = options.manifest, options.split
+
+    def choose(ids: Sequence[str]) -> set[str]:
+        labels = [label for label in read_manifest(manifest) if split is None or label.split == split]
+        found = {label.video_id for label in match_ids(labels, ids, missing=[])}
+        if not found:
+            raise BadInput(f"None of the given videos is in {manifest}" + (f" with split {split!r}." if split else "."))
+        return found
+
+    return choose
+
+
+def _listed(prepared: Sequence[Outcome], options: ScoreOptions) -> list[Outcome]:
+    choose = _wanted(options)
+    if choose is None:
+        return list(prepared)
+    wanted = choose([outcome.video_id for outcome in prepared])
+    return [outcome for outcome in prepared if outcome.video_id in wanted]
+
+
+def _cached(cache: FeatureCache, recipe: FeatureRecipe, patterns: Sequence[str]) -> list[Outcome]:
+    """Videos of the cache whose id matches."""
+    ids = sorted(key.video_id for key in cache.keys(recipe))
+    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
+    if not found:
+        raise BadInput(
+            f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}. "
+            "vidlang cache list '*' shows what is there."
+        )
+    return [Outcome(video_id, "skipped", "from the cache") for video_id in found]
 
 
 def find_events(scores: Scores, threshold: float, min_seconds: float = 0.0) -> tuple[Detection, ...]:
@@ -195,10 +251,9 @@ def _class_of(scores: Scores, first: int, last: int) -> str:
 
 def _scores_of(features: Features, scorer: _Scorer) -> Scores:
     prediction = scorer.predict(features)
-    branches = {"c": prediction.c_branch, "a": prediction.a_branch}
-    branches = {name: curve for name, curve in branches.items() if curve is not None}
-    if len(branches) == 2:
-        branches["fusion"] = ((branches["c"] + branches["a"]) / 2).astype(np.float32)
+    branches = {"a": prediction.a_branch}
+    if scorer.made_by["method"] == "vadclip":
+        branches = {"c": prediction.c_branch, **branches, "fusion": prediction.fusion}
     return Scores(
         video=features.video,
         frames=features.frames,
@@ -225,6 +280,7 @@ def _make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeCha
 
 def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChanges) -> _Scorer:
     from vidlang.encoders.clip import load_encoder
+    from vidlang.methods.vadclip.config import VadClipConfig
     from vidlang.methods.vadclip.predict import Predictor
 
     if changes != RecipeChanges():
@@ -234,24 +290,29 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
         )
     encoder_name = encoder_of(checkpoint)
     encoder = load_encoder(encoder_name, device=options.device)
-    if encoder.revision != checkpoint.recipe.revision:
+    recipe, notes = checkpoint.recipe, {}
+    if recipe.revision.startswith("imported"):
+        if not options.cached:
+            recipe = replace(recipe, revision=encoder.revision, dtype="float32")
+            notes = {"note": f"trained on imported features; this video's are {recipe.sampling.name} of {encoder_name}"}
+    elif encoder.revision != recipe.revision:
         raise BadCheckpoint(
             f"The checkpoint {checkpoint.extra.get('name', '')} was trained with {encoder_name} at revision "
             f"{checkpoint.recipe.revision}, but here it is {encoder.revision}. Train again: vidlang train vadclip"
         )
-    predictor = Predictor.from_checkpoint(
+    predictor = Predictor(
         checkpoint.state,
-        checkpoint.config,
+        VadClipConfig.from_dict(checkpoint.config),
         checkpoint.class_names,
         checkpoint.extra["prompts"],
         encoder.text,
-        device=str(encoder.device),
+        device=encoder.device,
     )
     branch: Branch = options.branch or checkpoint.extra.get("branch", "c")
     stored = checkpoint.extra.get("thresholds", {}).get(branch, 0.5)
     threshold = stored if options.threshold is None else options.threshold
     return _Scorer(
-        recipe=checkpoint.recipe,
+        recipe=recipe,
         encoder_name=encoder_name,
         predict=lambda features: predictor.predict(features.values),
         class_names=checkpoint.class_names,
@@ -260,10 +321,11 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
         made_by={
             "method": "vadclip",
             "checkpoint": checkpoint.extra.get("name"),
-            "encoder": checkpoint.recipe.encoder,
-            "recipe": checkpoint.recipe.to_dict(),
+            "encoder": recipe.encoder,
+            "recipe": recipe.to_dict(),
             "branch": branch,
             "threshold": threshold,
+            **notes,
             **_honesty(encoder_name),
         },
     )
@@ -271,7 +333,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
 
 def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges) -> _Scorer:
     from vidlang.encoders.clip import load_encoder
-    from vidlang.methods.vadclip.predict import zero_shot, zero_shot_prompts
+    from vidlang.methods.vadclip.predict import zero_shot
 
     if options.branch not in (None, "a"):
         raise BadInput("Zero-shot scoring compares with texts, which is the A-branch; leave --branch out.")
@@ -279,8 +341,7 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
     encoder_name = changes.encoder or workspace.settings.encoder
     encoder = load_encoder(encoder_name, device=options.device)
     labels = options.labels or UCF_CRIME_PHRASES
-    prompts = zero_shot_prompts(labels)
-    text_features = [encoder.encode_texts(group).cpu().numpy() for group in prompts]
+    text_features = _class_texts(encoder, labels)
     threshold = 0.5 if options.threshold is None else options.threshold
     return _Scorer(
         recipe=recipe,
@@ -299,6 +360,31 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
             **_honesty(encoder_name),
         },
     )
+
+
+NORMAL_PHRASES = (
+    "normal",
+    "a normal everyday scene",
+    "people walking",
+    "people standing and talking",
+    "an empty street",
+    "cars driving on a road",
+    "nothing happening",
+)
+"""What zero-shot scoring takes for normal; their mean is one class, so that no single wording decides."""
+
+
+def _class_texts(encoder: ClipEncoder, labels: Sequence[str]) -> Tensor:
+    """[C, D], class 0 normal: the mean over templates, and over phrases for the normal class."""
+    import torch
+
+    from vidlang.methods.vadclip.predict import ZERO_SHOT_TEMPLATES, ensemble
+
+    def encode(phrases: Sequence[str]) -> Tensor:
+        texts = [template.format(phrase) for phrase in phrases for template in ZERO_SHOT_TEMPLATES]
+        return ensemble(encoder.encode_texts(texts).reshape(len(phrases), len(ZERO_SHOT_TEMPLATES), -1))  # [P, D]
+
+    return torch.cat([ensemble(encode(NORMAL_PHRASES)[None]), encode(labels)])
 
 
 def encoder_of(checkpoint: Checkpoint) -> str:
@@ -334,6 +420,47 @@ def picture_path(folder: Path, video_id: str) -> Path:
     return folder / (video_id.replace("/", "__") + ".png")
 
 
-def truth_segments(label_segments: Sequence[Any]) -> list[Segment]:
-    """Those true segments that are given in seconds."""
-    return [item.segment for item in label_segments if item.segment is not None]
+def describe(report: ScoreReport) -> str:
+    """What the numbers are, in a line or two."""
+    made_by = report.made_by
+    how = (
+        f"checkpoint {made_by['checkpoint']}"
+        if made_by["method"] == "vadclip"
+        else f"zero-shot, looking for {', '.join(made_by['labels'])}"
+    )
+    branch = {"c": "C-branch", "a": "A-branch", "fusion": "mean of both branches"}[made_by["branch"]]
+    line = f"{how}; {branch}; events from {report.threshold:.2f}; encoder {made_by['encoder']}"
+    return f"{line}\nNote: {made_by['note']}" if made_by.get("note") else line
+
+
+def terminal_sparkline(anomaly: np.ndarray, width: int = 64) -> str:
+    """The curve as one line of characters, from 0 to 1."""
+    return sparkline(anomaly, width)
+
+
+def score_report_dict(report: ScoreReport) -> dict[str, Any]:
+    """The report for programs; the rows are in ``scores.jsonl``."""
+    return {
+        "schema": "vidlang.score/1",
+        "made_by": report.made_by,
+        "threshold": report.threshold,
+        "folder": str(report.folder),
+        "videos": [
+            {
+                "video": scores.video.id,
+                "duration": scores.video.duration,
+                "peak": float(scores.anomaly.max()),
+                "seconds": scores.seconds.tolist(),
+                "anomaly": [round(float(value), 6) for value in scores.anomaly],
+                "events": [
+                    {"start": e.segment.start, "end": e.segment.end, "label": e.label, "score": e.score} for e in events
+                ],
+            }
+            for scores, events in zip(report.scores, report.events, strict=True)
+        ],
+        "failed": [
+            {"video": outcome.video_id, "reason": str(outcome.error)}
+            for outcome in report.outcomes
+            if outcome.status == "failed"
+        ],
+    }

@@ -1,0 +1,516 @@
+"""Labels and cached features to a trained VadCLIP checkpoint.
+
+A run writes ``results/train/vadclip/<name>/``: ``run.json`` (what was asked for, which videos train and which
+validate), ``log.jsonl`` (one line per epoch), ``curves.png``, ``state/`` (all that going on needs), ``last/`` (the last
+epoch as a checkpoint). The best epoch goes into the model registry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vidlang.core import (
+    BadInput,
+    BadManifest,
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    Label,
+    MissingFeatures,
+    Progress,
+    Scores,
+)
+from vidlang.datasets.manifest import class_names as classes_of
+from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
+from vidlang.methods.base import TextEncoder
+from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
+from vidlang.metrics.anomaly import measure
+from vidlang.metrics.truth import cut_rows
+from vidlang.report.timeline import curves_png
+from vidlang.store.atomic import write_bytes, write_text
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry, load_train_state, save_checkpoint, save_train_state
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.workspace import Workspace
+from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
+
+if TYPE_CHECKING:
+    from vidlang.methods.vadclip.model import VadClip
+    from vidlang.methods.vadclip.predict import Predictor
+
+BRANCHES = ("c", "a", "fusion")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train on, and how to choose."""
+
+    preset: str = "custom"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``VadClipConfig`` that differ from the preset."""
+    manifest: Path | None = None
+    normal: str | None = None
+    val_fraction: float = 0.2
+    """Share of the training videos held out to choose the epoch, where the manifest has no split ``val``."""
+    select_on: Literal["val", "test"] = "val"
+    num_seeds: int = 1
+    name: str | None = None
+    resume: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What was trained and what it reaches on the videos it was chosen by."""
+
+    checkpoint: str
+    folder: Path
+    columns: tuple[str, ...]
+    """One per seed, and mean and spread where there are several."""
+    metrics: tuple[dict[str, float], ...]
+    """One per seed."""
+    measured_on: str
+    summary: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        return list(self.summary)
+
+    def rows(self) -> list[list[object]]:
+        """Metric, a value per seed, then mean and standard deviation of several."""
+        rows: list[list[object]] = []
+        for name in self.metrics[0]:
+            values = [metrics.get(name, float("nan")) for metrics in self.metrics]
+            spread = [float(np.mean(values)), float(np.std(values, ddof=1))] if len(values) > 1 else []
+            rows.append([name, *values, *spread])
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "vidlang.train/1",
+            "checkpoint": self.checkpoint,
+            "folder": str(self.folder),
+            "measured_on": self.measured_on,
+            "metrics": [dict(metrics) for metrics in self.metrics],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is decided before the first step."""
+
+    recipe: FeatureRecipe
+    config: VadClipConfig
+    class_names: tuple[str, ...]
+    prompts: dict[str, str]
+    train: tuple[Label, ...]
+    validation: tuple[Label, ...]
+    measured_on: str
+    notes: tuple[str, ...]
+
+
+def train_vadclip(
+    workspace: Workspace,
+    options: TrainOptions | None = None,
+    recipe_changes: RecipeChanges | None = None,
+    progress: Progress | None = None,
+) -> TrainReport:
+    """Train, keep log and state at every epoch, register the best epoch.
+
+    Raises:
+        BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
+    """
+    options, progress = options or TrainOptions(), progress or Progress()
+    cache = FeatureCache(workspace.cache_dir)
+    changes = recipe_changes or RecipeChanges()
+    recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
+    plan = _plan(cache, recipe, options)
+    encoder_name = changes.encoder or _loadable_name(workspace, recipe)
+    text, device = _text_encoder(encoder_name, options.device)
+    name = _run_name(workspace, options)
+    reports = []
+    for index in range(options.num_seeds):
+        config = replace(plan.config, seed=plan.config.seed + index)
+        run_name = name if options.num_seeds == 1 else f"{name}-seed{config.seed}"
+        run = _Run(workspace, replace(plan, config=config), run_name, encoder_name, options, cache, text, device)
+        reports.append(run.train(progress))
+    best = max(reports, key=lambda report: report.selected)
+    if options.num_seeds > 1:  # the newest checkpoint is the default one, so the best is registered last
+        best.register()
+    columns = tuple(report.name for report in reports)
+    return TrainReport(
+        checkpoint=best.registered_as,
+        folder=best.folder,
+        columns=(*columns, "mean", "std") if len(reports) > 1 else columns,
+        metrics=tuple(report.metrics for report in reports),
+        measured_on=plan.measured_on,
+        summary=(_summary(plan, encoder_name), *(report.line for report in reports)),
+        notes=plan.notes,
+    )
+
+
+def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) -> _Plan:
+    """Labels, classes, split and config."""
+    known = sorted(entry.key.video_id for entry in cache.entries(recipe))
+    notes: list[str] = []
+    labels = _labels(options, known, notes)
+    config = preset(options.preset, **options.changes)
+    published = PRESET_PROMPTS.get(options.preset)
+    if published is None:
+        names = classes_of(labels, options.normal)
+        prompts: dict[str, str] = {}
+    else:
+        names, prompts = tuple(published), dict(published)
+    if len(names) < 2:
+        raise BadManifest(
+            f"All videos are labelled {names[0]!r}. Training needs normal videos and at least one abnormal class."
+        )
+    test = [label for label in labels if label.split == "test"]
+    train = [label for label in labels if label.split not in ("val", "test")]
+    validation = [label for label in labels if label.split == "val"]
+    measured_on = "validation"
+    if options.select_on == "test":
+        if not test:
+            raise BadInput("--select-on test needs videos of the split 'test' in the manifest.")
+        validation, measured_on = test, "test, selected on it"
+        notes.append(
+            "the epoch is chosen on the test set: for reproducing published numbers, not for reporting new ones"
+        )
+    elif not validation and options.val_fraction > 0:
+        train, validation = split_by_video(train, options.val_fraction, config.seed)
+    if not train:
+        raise BadInput("No video is left to train on: all are of the splits val and test.")
+    if validation and len({names[0] in label.classes for label in validation}) < 2:
+        notes.append("the validation videos are all normal or all abnormal, so the last epoch is kept")
+        validation = []
+    if not validation:
+        measured_on = "training videos"
+    return _Plan(recipe, config, names, prompts, tuple(train), tuple(validation), measured_on, tuple(notes))
+
+
+def _labels(options: TrainOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
+    """Labels of cached videos, from the manifest or from folders; what has none is named in the notes."""
+    if options.manifest is None:
+        labels = labels_from_folders(known, allow_unlabelled=True)
+        bare = [video_id for video_id in known if video_id not in {label.video_id for label in labels}]
+        if bare:
+            notes.append(f"{len(bare)} cached videos lie in no class folder and are left out, such as {bare[0]}")
+        if not labels:
+            raise BadManifest(
+                "No cached video lies in a class folder, so none has a label. Extract a folder of class folders "
+                "(videos/<class>/x.mp4), or give --manifest labels.csv."
+            )
+        return labels
+    missing: list[str] = []
+    labels = match_ids(read_manifest(options.manifest), known, missing=missing)
+    if missing:
+        notes.append(f"{len(missing)} videos of {options.manifest} are not in the cache, such as {missing[0]}")
+    if not labels:
+        raise MissingFeatures(f"No video of {options.manifest} is in the cache. Run: vidlang extract videos/")
+    return labels
+
+
+def _loadable_name(workspace: Workspace, recipe: FeatureRecipe) -> str:
+    """What ``load_encoder`` takes for the encoder of a recipe; a local folder is known by the settings only."""
+    if recipe.encoder.startswith("local:"):
+        return workspace.settings.encoder
+    return recipe.encoder
+
+
+def _text_encoder(encoder_name: str, device: str) -> tuple[TextEncoder, str]:
+    from vidlang.encoders.clip import load_encoder
+
+    encoder = load_encoder(encoder_name, device=device)
+    return encoder.text, str(encoder.device)
+
+
+def _run_name(workspace: Workspace, options: TrainOptions) -> str:
+    folder = runs_folder(workspace)
+    if not options.resume:
+        name = options.name or datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+        if (folder / name).exists():
+            raise BadInput(f"There is a run called {name!r} already. Choose another --name, or --resume it.")
+        return name
+    if options.num_seeds > 1:
+        raise BadInput("--resume goes on with one run; leave --seeds out and give its --name.")
+    if options.name is not None:
+        if not (folder / options.name / "run.json").is_file():
+            raise BadInput(f"There is no run called {options.name!r} to resume in {folder}.")
+        return options.name
+    unfinished = sorted(p.parent.name for p in folder.glob("*/run.json") if not json.loads(p.read_text())["finished"])
+    if not unfinished:
+        raise BadInput(f"There is no unfinished run in {folder}. Start one without --resume.")
+    return unfinished[-1]
+
+
+def runs_folder(workspace: Workspace) -> Path:
+    """Where runs keep their logs and states."""
+    return workspace.results_dir / "train" / "vadclip"
+
+
+def _summary(plan: _Plan, encoder_name: str) -> str:
+    def counts(labels: Sequence[Label]) -> str:
+        abnormal = sum(plan.class_names[0] not in label.classes for label in labels)
+        return f"{len(labels)} videos ({len(labels) - abnormal} normal, {abnormal} abnormal)"
+
+    validation = f", validated on {counts(plan.validation)}" if plan.validation else ""
+    return (
+        f"Trained on {counts(plan.train)}{validation}; classes {', '.join(plan.class_names)}; "
+        f"features {plan.recipe.sampling.name} of {encoder_name}."
+    )
+
+
+@dataclass
+class _Trained:
+    """One finished run."""
+
+    name: str
+    folder: Path
+    metrics: dict[str, float]
+    selected: float
+    line: str
+    register: Callable[[], Path]
+    registered_as: str
+
+
+@dataclass
+class _Run:
+    """One seed of a training."""
+
+    workspace: Workspace
+    plan: _Plan
+    name: str
+    encoder_name: str
+    options: TrainOptions
+    cache: FeatureCache
+    text: TextEncoder
+    device: str
+
+    @property
+    def folder(self) -> Path:
+        return runs_folder(self.workspace) / self.name
+
+    def train(self, progress: Progress) -> _Trained:
+        from vidlang.methods.vadclip.predict import Predictor
+        from vidlang.methods.vadclip.train import EpochReport, TrainState, fit, training_set
+
+        plan = self.plan
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_run(finished=False)
+        samples = ((label.video_id, self._features(label).values, label.classes) for label in plan.train)
+        videos = training_set(samples, plan.class_names, plan.config, plan.prompts)
+        judged = [self._features(label).crop(0) for label in plan.validation or plan.train]
+        truth = list(plan.validation or plan.train)
+
+        def validate(model: VadClip) -> dict[str, float]:
+            predictor = Predictor.from_model(model, plan.class_names, videos.prompts, self.text)
+            return self._metrics(self._scores(predictor, judged), truth)
+
+        def on_epoch(report: EpochReport) -> None:
+            save_train_state(self.folder / "state", report.train_state.tensors(), report.train_state.numbers())
+            self._write_log(report.train_state.history)
+
+        resume = None
+        if self.options.resume:
+            tensors, numbers = load_train_state(self.folder / "state")
+            resume = TrainState.from_parts(tensors, numbers)
+        result = fit(
+            videos,
+            plan.config,
+            self.text,
+            validate=validate if plan.validation else None,
+            device=self.device,
+            progress=progress,
+            on_epoch=on_epoch,
+            resume=resume,
+        )
+        predictor = Predictor(
+            result.state, plan.config, plan.class_names, videos.prompts, self.text, device=self.device
+        )
+        scores = self._scores(predictor, judged)
+        metrics = self._metrics(scores, truth)
+        branch, thresholds = self._choose(metrics, scores, truth)
+        best = self._checkpoint(result.state, videos.prompts, metrics, branch, thresholds, result.best_epoch)
+        last = self._checkpoint(result.last_state, videos.prompts, {}, branch, thresholds, plan.config.epochs)
+        save_checkpoint(self.folder / "last", last)
+        write_bytes(
+            self.folder / "curves.png",
+            curves_png(result.history, best_epoch=result.best_epoch, title=f"vadclip {self.name}"),
+        )
+        self._write_run(finished=True)
+        registry = ModelRegistry(self.workspace.models_dir)
+
+        def register() -> Path:
+            return registry.register(best, name=self.name, replace=True)
+
+        path = register()
+        selected = metrics.get(f"auc_{branch}", 0.0)
+        line = (
+            f"{self.name}: best epoch {result.best_epoch} of {plan.config.epochs}, seed {plan.config.seed}, "
+            f"{branch}-branch, event threshold {thresholds[branch]:.2f}"
+        )
+        return _Trained(self.name, self.folder, metrics, selected, line, register, str(path))
+
+    def _features(self, label: Label) -> Features:
+        return self.cache.get(FeatureKey(label.video_id, self.plan.recipe))
+
+    def _scores(self, predictor: Predictor, judged: Sequence[Features]) -> list[Scores]:
+        """Scores of the judged videos, every branch."""
+        names = self.plan.class_names
+        predictions = predictor.predict_many([features.values for features in judged])
+        return [
+            Scores(
+                video=features.video,
+                frames=features.frames,
+                seconds=features.seconds,
+                anomaly=prediction.c_branch,
+                classes=prediction.classes,
+                class_names=names,
+                made_by={"branch": "c"},
+                branches={
+                    "c": prediction.c_branch,
+                    "a": prediction.a_branch,
+                    "fusion": prediction.fusion,
+                },
+            )
+            for features, prediction in zip(judged, predictions, strict=True)
+        ]
+
+    def _metrics(self, scores: Sequence[Scores], truth: Sequence[Label]) -> dict[str, float]:
+        """``auc_*`` and ``ap_*`` per branch: over frames where times are known, else over videos.
+
+        ``auc`` without a branch is the one that training selects on by default: the fusion's.
+        """
+        metrics: dict[str, float] = {}
+        for branch in BRANCHES:
+            found = measure(
+                scores, truth, normal=self.plan.class_names[0], branch=branch, detection=(), allow_missing=True
+            ).metrics
+            for name, source in (("auc", ("frame_auc", "video_auc")), ("ap", ("frame_ap",))):
+                value = next((found[key] for key in source if key in found), None)
+                if value is not None:
+                    metrics[f"{name}_{branch}"] = value
+            if "video_auc" in found:
+                metrics[f"video_auc_{branch}"] = found["video_auc"]
+        if "auc_fusion" in metrics:
+            metrics["auc"] = metrics["auc_fusion"]
+        return metrics
+
+    def _choose(
+        self, metrics: Mapping[str, float], scores: Sequence[Scores], truth: Sequence[Label]
+    ) -> tuple[str, dict[str, float]]:
+        """The branch to score with, and each branch's event threshold.
+
+        The published presets name their branch (UCF-Crime: C, XD-Violence: A); elsewhere the best on validation, the
+        fusion where it is not beaten.
+        """
+        if self.options.preset.startswith(("ucf", "xd")):
+            branch = "c" if self.options.preset.startswith("ucf") else "a"
+        else:
+            branch = max(BRANCHES, key=lambda name: (metrics.get(f"auc_{name}", 0.0), name == "fusion"))
+        normal = self.plan.class_names[0]
+        return branch, {name: best_threshold(scores, truth, name, normal) for name in BRANCHES}
+
+    def _checkpoint(
+        self,
+        state: Mapping[str, Any],
+        prompts: Sequence[str],
+        metrics: Mapping[str, float],
+        branch: str,
+        thresholds: Mapping[str, float],
+        epoch: int,
+    ) -> Checkpoint:
+        return Checkpoint(
+            method="vadclip",
+            config=self.plan.config.to_dict(),
+            recipe=self.plan.recipe,
+            class_names=self.plan.class_names,
+            state=dict(state),
+            metrics=dict(metrics),
+            extra={
+                "name": self.name,
+                "preset": self.options.preset,
+                "encoder": self.encoder_name,
+                "prompts": list(prompts),
+                "branch": branch,
+                "thresholds": dict(thresholds),
+                "epoch": epoch,
+                "measured_on": self.plan.measured_on,
+                "num_train_videos": len(self.plan.train),
+            },
+        )
+
+    def _write_log(self, history: Sequence[Mapping[str, float]]) -> None:
+        lines = [json.dumps({"schema": "vidlang.train.log/1", **row}) for row in history]
+        write_text(self.folder / "log.jsonl", "\n".join(lines) + "\n")
+
+    def _write_run(self, *, finished: bool) -> None:
+        """What was asked for. A resumed run must be asked for in the same way."""
+        path = self.folder / "run.json"
+        run = {
+            "schema": "vidlang.train.run/1",
+            "finished": finished,
+            "preset": self.options.preset,
+            "config": self.plan.config.to_dict(),
+            "recipe": self.plan.recipe.to_dict(),
+            "encoder": self.encoder_name,
+            "class_names": list(self.plan.class_names),
+            "train": [label.video_id for label in self.plan.train],
+            "validation": [label.video_id for label in self.plan.validation],
+        }
+        if self.options.resume and not finished and path.is_file():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            changed = [key for key in run if key != "finished" and before.get(key) != run[key]]
+            if changed:
+                raise BadInput(
+                    f"The run {self.name} was started with another {', '.join(changed)}. Resume it with the same "
+                    "options and cache, or start a new run."
+                )
+        write_text(path, json.dumps(run, indent=1) + "\n")
+
+
+def best_threshold(scores: Sequence[Scores], truth: Sequence[Label], branch: str, normal: str) -> float:
+    """The score that separates best, by F1: over rows where times of events are known, else over videos' peaks.
+
+    Half-way between the two neighbouring scores, so that the answer does not hang on one of them; 0.5 where nothing
+    can be separated.
+    """
+    by_id = {label.video_id: label for label in truth}
+    values, true, weights = [], [], []
+    for item in scores:
+        label, curve = by_id[item.video.id], item.branches[branch]
+        abnormal = normal not in label.classes
+        if label.timed or (label.segments and abnormal):
+            events = [e.segment or e.span for e in label.segments if e.label != normal]
+            bounds = [(e.start, e.end) if hasattr(e, "start") else e for e in events if e is not None]
+            ruler = item.frames if any(e.span is not None for e in label.segments) else item.seconds
+            pieces = cut_rows(ruler.astype(np.float64), bounds)
+            values.append(curve[pieces.rows])
+            true.append(pieces.truth)
+            weights.append(pieces.weights / max(float(pieces.weights.sum()), 1e-9))
+        else:
+            values.append(curve.max(keepdims=True))
+            true.append(np.array([abnormal]))
+            weights.append(np.ones(1))
+    return _best_f1(np.concatenate(values), np.concatenate(true), np.concatenate(weights))
+
+
+def _best_f1(values: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(-values, kind="stable")
+    values, hits = values[order], np.where(truth[order], weights[order], 0.0)
+    total = hits.sum()
+    if total <= 0 or total >= weights.sum():
+        return 0.5
+    found = np.cumsum(hits)
+    f1 = 2 * found / (np.cumsum(weights[order]) + total)
+    last_of_ties = np.append(values[1:] < values[:-1], True)
+    best = int(np.argmax(np.where(last_of_ties, f1, -1.0)))
+    below = float(values[best + 1]) if best + 1 < len(values) else 0.0
+    return (float(values[best]) + below) / 2
