@@ -62,7 +62,7 @@ def load_encoder(
         with _quiet_transformers():
             return TextTower(*weights.load_text_tower(source)).to(chosen)
 
-    pixels = PixelRecipe.from_folder(source.folder, vision.config.image_size)
+    pixels = PixelRecipe.from_folder(source.folder, vision.vision_model.config.image_size)
     logger.info("encoder %s at %s on %s in %s", source.name, source.revision, chosen, precision)
     return ClipEncoder(source.name, source.revision, vision, load_text, pixels, device=chosen, precision=precision)
 

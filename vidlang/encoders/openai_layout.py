@@ -125,7 +125,7 @@ def _config_of(
             **shared,
             "vocab_size": vocabulary,
             "hidden_size": text_width,
-            "intermediate_size": 4 * text_width,
+            "intermediate_size": _mlp_width(state, "transformer.resblocks."),
             "num_hidden_layers": _num_layers(state, "transformer.resblocks."),
             "num_attention_heads": _num_heads(text_width, text_head_width),
             "max_position_embeddings": state["positional_embedding"].shape[0],
@@ -137,13 +137,20 @@ def _config_of(
         vision_config={
             **shared,
             "hidden_size": vision_width,
-            "intermediate_size": 4 * vision_width,
+            "intermediate_size": _mlp_width(state, "visual.transformer.resblocks."),
             "num_hidden_layers": _num_layers(state, "visual.transformer.resblocks."),
             "num_attention_heads": _num_heads(vision_width, vision_head_width),
             "patch_size": patch,
             "image_size": patch * round(num_patches**0.5),
         },
     )
+
+
+def _mlp_width(state: Mapping[str, Tensor], prefix: str) -> int:
+    name = f"{prefix}0.mlp.c_fc.weight"
+    if name not in state:
+        raise BadCheckpoint(f"This is no complete CLIP in OpenAI's layout: {name} missing.")
+    return state[name].shape[0]
 
 
 def _num_heads(width: int, head_width: int) -> int:

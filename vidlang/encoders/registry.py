@@ -113,7 +113,7 @@ def find_encoder(name: str) -> EncoderSpec | None:
     known = {spec.name: spec for spec in list_encoders()}
     if name in known:
         return known[name]
-    if Path(name).expanduser().is_dir() or split_hub_id(name) is not None:
+    if (name and Path(name).expanduser().is_dir()) or split_hub_id(name) is not None:
         return None
     raise UnknownName("encoder", name, known)
 

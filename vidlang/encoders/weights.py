@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 # transformers' own layout, and OpenCLIP's, which LAION's repositories always have
 _TRANSFORMERS_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 _CONFIG_FILES = (
     "config.json",
     "open_clip_config.json",
@@ -88,20 +89,26 @@ def load_text_tower(source: EncoderSource) -> tuple[CLIPTextModelWithProjection 
     from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection
 
     model = _load(source, CLIPTextModelWithProjection, lambda config: config.text_config)
+    # Without these files transformers makes an empty tokenizer and says nothing.
+    if not _any_file(source.folder, _TOKENIZER_FILES):
+        raise EncoderUnavailable(
+            f"{source.folder} has no tokenizer: copy the model's tokenizer.json and tokenizer_config.json there."
+        )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+        return model, AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderUnavailable(
-            f"{source.folder} has no tokenizer that transformers can read ({_first_line(error)}): "
-            "copy tokenizer.json and tokenizer_config.json of the model there."
+            f"The tokenizer in {source.folder} cannot be read ({_first_line(error)}): "
+            "copy the model's tokenizer.json and tokenizer_config.json there."
         ) from error
-    return model, tokenizer
 
 
 def _load(source: EncoderSource, kind: Any, side: Callable[[CLIPConfig], Any]) -> Any:
     """One tower from transformers' layout; the whole model where there is OpenCLIP's only."""
     if not _any_file(source.folder, _TRANSFORMERS_WEIGHTS):
         return _load_open_clip(source.folder)
+    from safetensors import SafetensorError
+
     config = _clip_config(source.folder)
     tower = side(config)
     tower.projection_dim = config.projection_dim
@@ -115,7 +122,7 @@ def _load(source: EncoderSource, kind: Any, side: Callable[[CLIPConfig], Any]) -
             dtype="float32",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         problem = f"The weights in {source.folder} cannot be read as a CLIP model ({_first_line(error)})."
         raise EncoderUnavailable(f"{problem} {_remedies(source.name)}") from error
     if report["missing_keys"]:
