@@ -154,7 +154,7 @@ def test_the_ten_crop_resize_is_bilinear_with_half_pixel_centres():
 
     resized = blend(blend(frame.astype(np.float64), 256).swapaxes(0, 1), 340).swapaxes(0, 1)
     top_left = (preprocess(frame[None], PLAIN, crops="ten")[1] * 255).permute(1, 2, 0).numpy()
-    assert np.abs(top_left - resized[:224, :224]).max() <= 0.501
+    assert np.abs(top_left - resized[:224, :224]).max() <= 0.51  # torch places the neighbours in float32
 
 
 def test_frames_that_cannot_be_written_to_are_fine():
