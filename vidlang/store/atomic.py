@@ -59,11 +59,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yields an empty temporary folder beside ``path``; at the end it becomes ``path``.
 
     A folder that is there already is moved aside first and removed afterwards, so between two renames ``path`` is
-    absent for a moment, but never half written.
+    absent for a moment, but never half written. Without ``replace`` that is a FileExistsError, also when another
+    process made the folder in between.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(temporary_name())
@@ -73,7 +74,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush(file)
-        _rename_folder(temporary, path)
+        _rename_folder(temporary, path, replace)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -111,10 +112,13 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _rename_folder(source: Path, target: Path) -> None:
-    """``source`` becomes ``target``, replacing a folder that lies there."""
-    if not target.exists():
-        os.rename(source, target)
+def _rename_folder(source: Path, target: Path, replace: bool) -> None:
+    """``source`` becomes ``target``; a folder that lies there is replaced or, without ``replace``, stays."""
+    if not replace or not target.exists():
+        try:
+            os.rename(source, target)
+        except OSError as cause:  # which of several it is depends on the system
+            raise FileExistsError(target) if target.exists() else cause from cause
         return
     aside = target.with_name(temporary_name())
     os.rename(target, aside)
