@@ -103,6 +103,14 @@ def load_text_tower(source: EncoderSource) -> tuple[CLIPTextModelWithProjection 
         ) from error
 
 
+def load_both_towers(source: EncoderSource) -> CLIPModel:
+    """The whole model, float32, in evaluation mode; for writing it into files of others."""
+    from transformers.models.clip.modeling_clip import CLIPModel
+
+    model: CLIPModel = _load(source, CLIPModel, lambda config: config)
+    return model
+
+
 def _load(source: EncoderSource, kind: Any, side: Callable[[CLIPConfig], Any]) -> Any:
     """One tower from transformers' layout; the whole model where there is OpenCLIP's only."""
     if not _any_file(source.folder, _TRANSFORMERS_WEIGHTS):

@@ -41,6 +41,7 @@ from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidlang.encoders.clip import ClipEncoder
     from vidlang.methods.vadclip.predict import Prediction
 
 Branch = Literal["c", "a", "fusion"]
