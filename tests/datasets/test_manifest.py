@@ -11,7 +11,6 @@ from vidlang.datasets.manifest import (
     check_lengths,
     class_names,
     labels_from_folders,
-    manifest_text,
     read_manifest,
     split_by_video,
     write_manifest,
@@ -161,13 +160,13 @@ def test_what_is_written_is_read_back(tmp_path):
         Label("c.mp4", ("normal",), split="val"),
         Label("d.mp4", ("fight", "fire")),
     ]
-    assert read(manifest_text(labels)) == labels
+    assert read(write_manifest(labels)) == labels
     write_manifest(labels, tmp_path / "labels.csv")
     assert read_manifest(tmp_path / "labels.csv") == labels
 
 
 def test_a_manifest_has_no_more_columns_than_it_needs():
-    assert manifest_text([label("a.mp4", "fight")]) == "video,label\na.mp4,fight\n"
+    assert write_manifest([label("a.mp4", "fight")]) == "video,label\na.mp4,fight\n"
 
 
 def test_folders_are_classes():

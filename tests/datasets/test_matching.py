@@ -32,6 +32,7 @@ def test_missing_videos_can_be_collected():
     missing: list[str] = []
     assert matched(["a", "b"], ["b.mp4"], missing=missing) == ["b.mp4"]
     assert missing == ["a"]
+    assert matched(["a", "b"], ["b.mp4"], allow_missing=True) == ["b.mp4"]
 
 
 def test_two_videos_of_one_name_are_ambiguous():

@@ -11,7 +11,7 @@ import pytest
 
 from vidlang.core import BadAnnotation, LabelledSegment, UnknownName
 from vidlang.datasets import DATASETS, import_dataset, ucf_crime, xd_violence
-from vidlang.datasets.manifest import class_names, manifest_text, read_manifest
+from vidlang.datasets.manifest import class_names, read_manifest, write_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.datasets.published import detection_truth, read_ground_truth, with_annotations
 
@@ -244,7 +244,7 @@ def test_the_published_files_have_the_known_numbers(shared_data_dir, name, files
 
 def test_a_published_set_survives_its_manifest(shared_data_dir):
     labels = import_dataset("ucf-crime", shared_data_dir / "annotations" / "vadclip")
-    back = read_manifest(StringIO(manifest_text(labels)))
+    back = read_manifest(StringIO(write_manifest(labels)))
     assert [(x.video_id, x.classes, x.segments, x.split) for x in back] == [
         (x.video_id, x.classes, x.segments, x.split) for x in labels
     ]

@@ -35,7 +35,18 @@ from typing import TextIO
 from vidlang.core.errors import BadManifest
 from vidlang.core.labels import Label, LabelledSegment
 from vidlang.core.segments import Segment
-from vidlang.datasets.matching import group_key
+from vidlang.datasets.matching import group_key, match_ids
+
+__all__ = [
+    "check_lengths",
+    "class_names",
+    "labels_from_folders",
+    "match_ids",
+    "read_manifest",
+    "split_by_video",
+    "with_split",
+    "write_manifest",
+]
 
 COLUMNS = ("video", "label", "start", "end", "start_frame", "end_frame", "split", "num_frames")
 POSITIONAL = ("video", "label", "start", "end")
@@ -319,14 +330,17 @@ def check_lengths(
                 )
 
 
-def manifest_text(labels: Iterable[Label]) -> str:
-    """The manifest of these labels; `read_manifest` gives them back.
+def write_manifest(labels: Iterable[Label], target: Path | TextIO | None = None) -> str:
+    """The text of the manifest of these labels; `read_manifest` gives them back.
+
+    target: None only returns the text, so that a command can hand it to the store, which replaces files in one step;
+        a path or an open text stream is written as well, for scripts.
 
     A video with segments gets a line for each. What a manifest cannot say is left out: that an abnormal video without
     segments was searched for them (``timed``).
 
     Raises:
-        ValueError: a class name holds "|", or two labels are of one video.
+        ValueError: a class name is empty or holds "|".
     """
     lines = [row for label in labels for row in _lines(label)]
     used = [c for c in COLUMNS if c in ("video", "label") or any(line.get(c) for line in lines)]
@@ -334,7 +348,12 @@ def manifest_text(labels: Iterable[Label]) -> str:
     writer = csv.DictWriter(out, used, extrasaction="ignore", restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    return out.getvalue()
+    text = out.getvalue()
+    if isinstance(target, Path):
+        target.write_text(text, encoding="utf-8", newline="")
+    elif target is not None:
+        target.write(text)
+    return text
 
 
 def _lines(label: Label) -> list[dict[str, str]]:
@@ -352,18 +371,6 @@ def _lines(label: Label) -> list[dict[str, str]]:
             times = {"start_frame": str(event.span[0]), "end_frame": str(event.span[1])}
         lines.append({**common, "label": event.label, **times})
     return lines
-
-
-def write_manifest(labels: Iterable[Label], target: Path | TextIO) -> None:
-    """`manifest_text` into a file or an open text stream.
-
-    Commands write through the store, which replaces files in one step; this is for scripts.
-    """
-    text = manifest_text(labels)
-    if isinstance(target, Path):
-        target.write_text(text, encoding="utf-8", newline="")
-    else:
-        target.write(text)
 
 
 def labels_from_folders(video_ids: Iterable[str], *, allow_unlabelled: bool = False) -> list[Label]:

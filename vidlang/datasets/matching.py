@@ -51,11 +51,18 @@ _WAYS: tuple[tuple[bool, Callable[[str], str]], ...] = (
 """How a label may name a video, strictest first; True where folders are not looked at."""
 
 
-def match_ids(labels: Iterable[Label], known_ids: Iterable[str], *, missing: list[str] | None = None) -> list[Label]:
+def match_ids(
+    labels: Iterable[Label],
+    known_ids: Iterable[str],
+    *,
+    allow_missing: bool = False,
+    missing: list[str] | None = None,
+) -> list[Label]:
     """The labels under the ids that the user's videos have.
 
     known_ids: ids of the cache or of a video folder
-    missing: takes the ids of labels without a video, which are then left out; without it they are an error
+    allow_missing: leave out labels without a video; else they are an error
+    missing: takes the ids of what was left out, and allows it
 
     A video is found by its whole path without extension and crop number, or by its name alone if no other label has
     that name.
@@ -88,7 +95,7 @@ def match_ids(labels: Iterable[Label], known_ids: Iterable[str], *, missing: lis
             raise BadManifest(f"{taken[found[0]]} and {label.video_id} both fit {found[0]}: keep one of them.")
         taken[found[0]] = label.video_id
         matched.append(replace(label, video_id=found[0]))
-    if absent and missing is None:
+    if absent and missing is None and not allow_missing:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         raise BadManifest(
             f"{len(absent)} of {len(labels)} labelled videos are not there: {', '.join(absent[:3])}{more}. "

@@ -224,7 +224,7 @@ def pair(
     if problems and not allow_missing:
         text, remedy = problems[0]
         rest = "".join(f"; {other}" for other, _ in problems[1:])
-        raise BadInput(f"{text}{rest}. Either {remedy}, or allow missing videos to evaluate the others.")
+        raise BadInput(f"{text}{rest}. Either {remedy}, or evaluate the others with --allow-missing.")
     pairs = [(scored[i], labelled[i]) for i in shared if i not in wrong and i not in empty]
     if not pairs:
         raise BadInput(
@@ -431,7 +431,7 @@ def measure(
         if untimed and not allow_missing:
             raise BadInput(
                 f"{len(untimed)} abnormal videos have no true times while others have: {_named(untimed)}. "
-                "Add their segments, or allow missing videos to leave them out of the frame metrics."
+                "Add their segments, or leave them out of the frame metrics with --allow-missing."
             )
         if untimed:
             notes.append(f"left out of the frame metrics: {len(untimed)} videos without true times: {_named(untimed)}")
