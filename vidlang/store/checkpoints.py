@@ -7,15 +7,15 @@ A checkpoint is a folder with two files:
 ``checkpoint.json``
     an object in UTF-8: ``schema`` = ``vidlang.checkpoint/1``; ``created``, ISO 8601 in UTC with microseconds;
     ``method``; ``config`` (object); ``recipe`` (the fields of ``FeatureRecipe``); ``class_names`` (list, class 0 the
-    normal class); ``metrics`` (name to number, null where it is not finite); ``extra`` (object); ``num_values``, how many numbers the
-    tensors hold; ``digest``, the BLAKE2b of 20 bytes in hex of ``model.safetensors``.
+    normal class); ``metrics`` (name to number, null where it is not finite); ``extra`` (object); ``num_values``, how
+    many numbers the tensors hold; ``digest``, the BLAKE2b of 20 bytes in hex of ``model.safetensors``.
 
 The registry keeps a checkpoint at ``<root>/<method>/<name>/``. The newest is the one with the latest ``created``; file
 dates, which copies change, play no part.
 
 A training state is a folder with ``state.json`` (``schema`` = ``vidlang.train_state/1``, ``numbers``: any JSON,
 ``tensors``: the name of the other file, ``digest`` as above) and ``tensors-<8 hex digits>.safetensors``. The tensors
-are written first and ``state.json`` is replaced last, so a kill at any moment leaves the previous state or the next one.
+are written first and ``state.json`` is replaced last, so a kill at any moment leaves the previous state or the next.
 
 Nothing is ever unpickled without ``weights_only``. torch and safetensors are loaded by the functions that need tensors.
 """
