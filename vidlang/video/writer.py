@@ -1,0 +1,99 @@
+"""Frames → a video file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core.errors import BadInput
+
+FINEST_FRAME_RATE = 1001 * 60
+"""Largest denominator of a frame rate: 29.97 becomes 2997/100, 30000/1001 stays."""
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    frame_rate: float,
+    *,
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    pixel_format: str = "yuv420p",
+) -> None:
+    """Encodes frames ``[H, W, 3]`` RGB, all of one size; written beside the target, then renamed.
+
+    Odd heights and widths gain one row or column that repeats the edge, where the pixel format halves its chroma. The
+    container follows the ending of ``path``. Colours are BT.601, limited range, which readers assume anyway.
+
+    Raises:
+        BadInput: no frame came, or the container or the codec cannot be written.
+        ValueError: a frame is not uint8 ``[H, W, 3]``, or not of the first one's size.
+    """
+    import av
+
+    if not 0 < frame_rate < float("inf"):
+        raise ValueError(f"frame_rate must be positive and finite, got {frame_rate}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        try:
+            with av.open(beside, "w") as container:
+                _encode(container, path, frames, frame_rate, codec, dict(options or {}), pixel_format)
+        except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+            raise BadInput(f"{path} cannot be written with {codec} ({error}).") from error
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def _encode(
+    container: Any,
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    frame_rate: float,
+    codec: str,
+    options: dict[str, str],
+    pixel_format: str,
+) -> None:
+    import av
+
+    stream: Any = None
+    shape: tuple[int, ...] = ()
+    for frame in frames:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or (shape and frame.shape != shape):
+            expected = f"uint8 {list(shape) or '[H, W, 3]'}"
+            raise ValueError(f"expected frames of {expected}, got {frame.dtype} {list(frame.shape)}")
+        shape = frame.shape
+        padded = _padded(frame) if "420" in pixel_format else frame
+        if stream is None:
+            rate = Fraction(frame_rate).limit_denominator(FINEST_FRAME_RATE)
+            stream = container.add_stream(codec, rate=rate, options=options)
+            stream.height, stream.width, stream.pix_fmt = padded.shape[0], padded.shape[1], pixel_format
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")))
+    if stream is None:
+        raise BadInput(f"{path} is not written: there are no frames.")
+    container.mux(stream.encode(None))
+
+
+def _padded(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Even height and width."""
+    height, width = frame.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return frame
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
