@@ -2,8 +2,8 @@
 
     python benchmarks/golden_vadclip.py --golden PATH
 
-PATH is the folder with ``ucf_case.npz``, ``xd_case.npz`` and so on; its README describes the arrays. Each line shows the
-largest difference found and the tolerance; the exit code is 1 if one is over. The text side runs through
+PATH is the folder with ``ucf_case.npz``, ``xd_case.npz`` and so on; its README describes the arrays. Each line shows
+the largest difference found and the tolerance; the exit code is 1 if one is over. The text side runs through
 ``encoders.text.TextTower`` on the recorded CLIP weights.
 """
 
