@@ -71,7 +71,7 @@ def test_a_summary_needs_neither_torch_nor_safetensors(tmp_path):
         "import sys; from pathlib import Path\n"
         "from vidlang.store.checkpoints import ModelRegistry, load_summary\n"
         "load_summary(Path(sys.argv[1])); assert len(ModelRegistry(Path(sys.argv[2])).list()) == 1\n"
-        "import vidlang.store.feature_cache, vidlang.store.results\n"
+        "import vidlang.store.feature_cache, vidlang.store.results, vidlang.store.npy\n"
         "assert not {'torch', 'safetensors', 'h5py'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(folder), str(tmp_path)], check=True)
