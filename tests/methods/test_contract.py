@@ -1,7 +1,7 @@
 """What holds for every method. A new folder under vidlang/methods is tested by existing.
 
-Each method's tests hold a module ``<name>_contract`` with CONFIG (its config class), ``train() -> (first loss, last loss,
-state)`` on a small set and ``predict(state, lengths) -> arrays``, one per video.
+Each method's tests hold a module ``<name>_contract`` with CONFIG (its config class), ``train()`` on a small set, which
+returns the first loss, the last loss and the weights, and ``predict(state, lengths)``, which returns one array per video.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_the_spec_says_everything(spec):
 
 
 def test_a_wrong_name_suggests_the_right_one():
-    with pytest.raises(UnknownName, match="no method called 'vadclp'. Did you mean 'vadclip'"):
+    with pytest.raises(UnknownName, match=r"no method called 'vadclp'\. Did you mean 'vadclip'"):
         find_method("vadclp")
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def test_pooling_averages_nearly_equal_runs():
 def test_pooling_equals_a_loop_over_bins(num_rows):
     rows = np.random.default_rng(0).normal(size=(num_rows, 4)).astype(np.float32)
     edges = [int(np.floor(i * num_rows / 32)) for i in range(33)]
-    loop = np.stack([rows[a:b].mean(0) for a, b in zip(edges, edges[1:], strict=False)])
+    loop = np.stack([rows[a:b].mean(0) for a, b in pairwise(edges)])
     pooled = pool_to_length(rows, 32)
     assert pooled.dtype == np.float32
     np.testing.assert_allclose(pooled, loop, atol=1e-6)

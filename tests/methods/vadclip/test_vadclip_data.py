@@ -29,7 +29,7 @@ def test_each_crop_is_a_sample_of_its_own():
 
 
 def test_unknown_label_is_an_error_and_not_a_row_of_zeros():
-    with pytest.raises(BadInput, match="v.mp4 is labelled 'Fihgting', which is not one of Normal, Fighting"):
+    with pytest.raises(BadInput, match=r"v\.mp4 is labelled 'Fihgting', which is not one of Normal, Fighting"):
         label_row("v.mp4", ["Fihgting"], CLASSES, multi_label=False)
 
 
@@ -63,7 +63,7 @@ def test_features_of_two_encoders_are_refused():
 
 @pytest.mark.parametrize("values", [np.zeros((0, 32), np.float32), np.full((2, 32), np.nan, np.float32)])
 def test_features_that_cannot_be_read_are_refused(values):
-    with pytest.raises(BadInput, match="empty.mp4 has"):
+    with pytest.raises(BadInput, match=r"empty\.mp4 has"):
         training_set([("empty.mp4", values, ["Normal"])], CLASSES, small())
 
 
@@ -101,7 +101,7 @@ def test_longer_epochs_show_every_video_and_repeat_the_rarer_kind():
 def test_plain_batches_are_one_shuffle_with_the_rest_kept():
     batches = epoch_batches(kinds(6, 5), small("xd-violence", batch_size=4), epoch=0)
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    assert sorted(sum(batches, [])) == list(range(11))
+    assert sorted(row for batch in batches for row in batch) == list(range(11))
 
 
 def test_shuffles_depend_on_seed_and_epoch_alone():

@@ -42,7 +42,7 @@ def test_a_round_trip_is_exact(name, num_own):
     written = write_official(first, openai)
     read = read_official(written, small(name))
     assert read.facts.num_own == len(read.own) == num_own
-    assert list(written)[0] == "temporal.resblocks.0.attn.in_proj_weight"
+    assert next(iter(written)) == "temporal.resblocks.0.attn.in_proj_weight"
     assert list(written)[-2:] == ["frame_position_embeddings.weight", "text_prompt_embeddings.weight"]
     assert all(torch.equal(read.own[key], value) for key, value in first.items())
     assert read.clip is not None
@@ -98,5 +98,5 @@ def test_a_clip_of_another_size_is_refused():
 def test_an_incomplete_part_is_not_written():
     openai = clip()
     del openai["ln_final.weight"]
-    with pytest.raises(BadCheckpoint, match="Missing: clipmodel.ln_final.weight"):
+    with pytest.raises(BadCheckpoint, match=r"Missing: clipmodel\.ln_final\.weight"):
         write_official(own(), openai)

@@ -87,7 +87,7 @@ def fit(
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
     Raises:
-        BadInput: the videos do not fit the text tower or the batches, or the loss is no longer a number.
+        BadInput: the videos do not fit the text tower or the batches, or training diverges.
         BadCheckpoint: ``resume`` is of another model.
     """
     if videos.dim != text.dim:
@@ -160,8 +160,6 @@ class _Run:
         if not config.validate_every or len(batches) <= config.validate_every:
             metrics = self.validated(metrics)
         means = dict(zip(("bce", "alignment", "contrastive", "total"), (sums / len(batches)).tolist(), strict=True))
-        if not math.isfinite(means["total"]):
-            raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
         return self.finish(rate, means, metrics, time.monotonic() - started)
 
     def step(self, rows: list[int]) -> Losses:
@@ -172,6 +170,8 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             texts = self.model.encode_text(self.text, self.plan)
             output = self.model(features, lengths, texts)
+        if not bool(output.logits_c.isfinite().all() & output.logits_a.isfinite().all()):
+            raise BadInput(f"The model's output is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
         losses = vadclip_losses(output, texts, labels, lengths, self.config)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
