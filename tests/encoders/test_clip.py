@@ -123,3 +123,14 @@ def test_mean_and_deviation_come_from_the_folder(folder: Path, tmp_path: Path):
     pixels = load_encoder(str(copy), device="cpu").preprocess(np.full((1, 72, 90, 3), 51, dtype=np.uint8))
     assert pixels.shape == (1, 3, 32, 32)
     assert_allclose(pixels, 0.2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_gpu_gives_the_same_rows(folder: Path, encoder: ClipEncoder, frames: np.ndarray, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    there = load_encoder(str(folder), device="cuda", precision=precision).encode_frames(frames)
+    here = encoder.encode_frames(frames)
+    cosines = (there * here).sum(1) / np.linalg.norm(there, axis=1) / np.linalg.norm(here, axis=1)
+    assert cosines.min() > 0.999

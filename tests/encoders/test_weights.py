@@ -183,3 +183,13 @@ def test_a_repository_of_pickles_is_refused(hub_cache: Path, monkeypatch: pytest
     message = re.escape("old-org/clip at main has no safetensors weights; no other kind is read. ")
     with pytest.raises(EncoderUnavailable, match=message + REMEDIES):
         pull_encoder("old-org/clip")
+
+
+def test_the_bundled_encoder_needs_no_network(hub_cache: Path):
+    spec = find_encoder("mini")
+    assert spec is not None and spec.bundled
+    encoder = load_encoder("mini", device="cpu")
+    assert (encoder.name, encoder.revision) == ("mini", spec.revision)
+    assert (encoder.dim, encoder.image_size) == (spec.dim, spec.image_size)
+    rows = encoder.encode_texts(["a fight", "a quiet street"])
+    assert rows.shape == (2, spec.dim) and bool(rows.isfinite().all())

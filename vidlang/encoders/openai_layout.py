@@ -77,12 +77,14 @@ def clip_from_openai(
     state = _own_part(state)
     config = _config_of(state, hidden_act, vision_head_width, text_head_width)
     renamed = dict(_to_transformers(state))
-    # The random start values are thrown away; nobody's random numbers are used up for them.
-    with torch.random.fork_rng(devices=[]):
+    # Built without memory, so that no time goes into random start values and nobody's random numbers are used up.
+    with torch.device("meta"):
         model = CLIPModel(config)
-    expected = model.state_dict()
-    _check_keys(renamed, expected)
-    model.load_state_dict({name: value.to(torch.float32) for name, value in renamed.items()})
+    _check_keys(renamed, model.state_dict())
+    own = {name: value.detach().to(torch.float32, copy=True).contiguous() for name, value in renamed.items()}
+    model.load_state_dict(own, assign=True)
+    for embeddings in (model.text_model.embeddings, model.vision_model.embeddings):
+        embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1])[None]
     return model.eval()
 
 
