@@ -382,6 +382,19 @@ def _notes(videos: Sequence[_Video], normal: str | None, metrics: Mapping[str, f
     return notes
 
 
+def _untimed_note(untimed: Sequence[str], none_is_normal: bool, allow_missing: bool) -> str:
+    """What to say of abnormal videos without true times among others that have them.
+
+    Raises:
+        BadInput: they may not be left out.
+    """
+    text = f"{len(untimed)} abnormal videos without true times: {_named(untimed)}"
+    if allow_missing:
+        return f"left out of the frame metrics: {text}"
+    remedy = "Name the normal class with --normal" if none_is_normal else "Add their segments"
+    raise BadInput(f"{text}; others have them. {remedy}, or leave them out of the frame metrics with --allow-missing.")
+
+
 def measure(
     scores: Iterable[Scores],
     labels: Iterable[Label],
@@ -424,39 +437,38 @@ def measure(
     untimed = [video.label.video_id for video in videos if not video.times_known]
     tables: dict[str, DetectionMap] = {}
     if untimed and len(untimed) == int(abnormal.sum()):
-        reason = "no abnormal video has true times, only classes"
-        out.undefined.update(dict.fromkeys(("frame_auc", "frame_ap", "abnormal_auc", "class_auc", "class_ap"), reason))
-        out.undefined.update({f"map_{mode}": reason for mode in detection})
+        names_of_all = (
+            "frame_auc",
+            "frame_ap",
+            "abnormal_auc",
+            "class_auc",
+            "class_ap",
+            *(f"map_{m}" for m in detection),
+        )
+        out.undefined.update(dict.fromkeys(names_of_all, "no abnormal video has true times, only classes"))
     else:
-        if untimed and not allow_missing:
-            raise BadInput(
-                f"{len(untimed)} abnormal videos have no true times while others have: {_named(untimed)}. "
-                "Add their segments, or leave them out of the frame metrics with --allow-missing."
-            )
         if untimed:
-            notes.append(f"left out of the frame metrics: {len(untimed)} videos without true times: {_named(untimed)}")
+            notes.append(_untimed_note(untimed, all(abnormal), allow_missing))
         _frame_metrics(timed, out)
-        if not all(video.scores.classes is not None for video in timed):
-            reason = "the scores hold no class probabilities"
-            out.undefined.update(dict.fromkeys(("class_auc", "class_ap", *(f"map_{m}" for m in detection)), reason))
-        else:
-            strange = sorted({t.label for v in timed for t in v.truth} - set(class_names))
+        if all(video.scores.classes is not None for video in timed):
+            strange = sorted({true.label for video in timed for true in video.truth} - set(class_names))
             if strange:
                 notes.append(f"true classes that the scores do not know: {', '.join(strange)}")
             _class_metrics(timed, class_names, out)
             for mode in detection:
+                judged = [_detection_video(video, mode, normal_truth_label) for video in timed]
                 try:
-                    judged = [_detection_video(video, mode, normal_truth_label) for video in timed]
-                    table = detection_map(
+                    tables[mode] = detection_map(
                         judged, class_names, mode=mode, thresholds=thresholds, exclude_normal=exclude_normal
                     )
                 except ValueError as error:
                     out.undefined[f"map_{mode}"] = str(error)
-                    continue
-                tables[mode] = table
-                out.metrics[f"map_{mode}"] = table.average
-                for threshold, value in zip(table.thresholds, table.mean, strict=True):
-                    out.metrics[f"map_{mode}@{threshold:g}"] = value
+        else:
+            names_of_classes = ("class_auc", "class_ap", *(f"map_{mode}" for mode in detection))
+            out.undefined.update(dict.fromkeys(names_of_classes, "the scores hold no class probabilities"))
+    for name, table in tables.items():
+        out.metrics[f"map_{name}"] = table.average
+        out.metrics.update({f"map_{name}@{t:g}": value for t, value in zip(table.thresholds, table.mean, strict=True)})
     notes += _notes(videos, normal, out.metrics)
     return Report(out.metrics, out.undefined, tuple(notes), tables, ruler, len(videos), int(abnormal.sum()))
 
