@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.video.container import StreamFacts
-from vidlang.video.pyav_reader import PyavSource
+from vidlang.video.pyav_reader import MISSING_SECONDS_TOLERATED, PyavSource
 from vidlang.video.source import Pixels, RawFrame
 from vidlang.video.timeline import Timeline, scan
 
@@ -95,6 +95,9 @@ def _picture_against(path: Path, facts: StreamFacts, timeline: Timeline) -> str 
         return "an edit list cuts it"
     if facts.num_frames and facts.num_frames != len(timeline):
         return f"the header promises {facts.num_frames} frames, the packets {len(timeline)}"
+    promised = facts.duration - timeline.start(len(timeline) - 1)
+    if promised > MISSING_SECONDS_TOLERATED + float(timeline.last_duration * timeline.time_base):
+        return "it ends before its header says"
     try:
         ours = _first_and_last(PyavSource(path, facts, threads=1), timeline)
         theirs = _witness(path, len(timeline) - 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ MISSING_FRAMES_TOLERATED = 2
 MISSING_SECONDS_TOLERATED = 1.0
 
 
+THREADED_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "prores", "ffv1"})
+THREADED_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm", "mpegts", "flv"})
+"""Where several threads decode: every packet is one frame with a time, so that a swallowed frame is noticed. Others,
+such as MPEG-4 in AVI, are light work for one thread."""
+
+TAIL = 64
+"""Packets; more than the frames that threads (16) and reordering (16) can hold back."""
+
+
 class _DamageMet(Exception):
     """Something did not decode while several threads were at work."""
 
@@ -35,6 +45,8 @@ class Losses:
     position: float = 0.0
     """Seconds read so far."""
     first_seconds: float = 0.0
+    last_stamps: deque[int | None] = field(default_factory=lambda: deque(maxlen=TAIL))
+    """Presentation stamps of the last packets that were decoded."""
     discarded: int = 0
     """Packets that an edit list cuts away."""
     broke_off: str = ""
@@ -49,14 +61,15 @@ class Losses:
 class PyavSource:
     """Every frame of one stream in presentation order.
 
-    Decoding uses several threads until something fails to decode. Frame threads may swallow frames beside a damaged
-    packet, so the file is then read again from its start by one thread, past the frames that were handed out already.
+    Several threads decode until something fails. Beside a damaged packet, and without a word at the end of the file,
+    frame threads swallow frames that are whole: the file is then read again from its start by one thread, past the
+    frames that were handed out already.
     """
 
     def __init__(self, path: Path, facts: StreamFacts, short_side: int | None = None, threads: int = 0) -> None:
         self.name = pyav_name()
         self.warnings: list[str] = []
-        self._path, self._facts, self._threads = path, facts, threads
+        self._path, self._facts, self._threads = path, facts, threads if may_use_threads(facts) else 1
         self._convert = RgbConverter(facts, short_side)
 
     def frames(self) -> Iterator[RawFrame]:
@@ -79,7 +92,8 @@ class PyavSource:
         with open_container(self._path) as container:
             stream = container.streams[self._facts.stream_index]
             set_threads(stream, threads)
-            for frame in self._decoded(container, stream, losses, stop_at_damage):
+            frames = self._decoded(container, stream, losses, stop_at_damage)
+            for frame in _guarded(frames, losses) if stop_at_damage else frames:
                 start = clock.seconds(getattr(frame, stamp_name))
                 duration = float((frame.duration or 0) * self._facts.time_base)
                 num_frames, losses.position = num_frames + 1, start + duration
@@ -94,6 +108,8 @@ class PyavSource:
         for packet in packets(container, stream, broken):
             if packet is not None and packet.is_discard:
                 losses.discarded += 1
+            elif packet is not None and packet.size:
+                losses.last_stamps.append(packet.pts)
             try:
                 frames = decode(stream, packet)
             except av.EOFError:
@@ -117,7 +133,8 @@ class PyavSource:
             lines.append(f"{_count(losses.frames, 'frame')} decoded with errors near {losses.first_seconds:.1f} s")
         promised = self._facts.num_frames - losses.discarded
         if promised > num_frames + MISSING_FRAMES_TOLERATED:
-            lines.append(f"truncated: the header promises {promised} frames, {num_frames} decode")
+            what = "" if losses.packets else "truncated: "
+            lines.append(f"{what}the header promises {promised} frames, {num_frames} decode")
         elif losses.broke_off:
             lines.append(f"truncated: the file breaks off at {end:.1f} s ({losses.broke_off})")
         elif not self._facts.num_frames and self._facts.duration > end + MISSING_SECONDS_TOLERATED:
@@ -135,8 +152,8 @@ class PyavSource:
         key = timeline.key_before(first)
         with open_container(self._path) as container:
             stream = container.streams[self._facts.stream_index]
-            set_threads(stream, self._threads)
-            container.seek(int(timeline.decode_stamps[key]), stream=stream, backward=True, any_frame=False)
+            set_threads(stream, 1)  # more would decode far past a short clip
+            container.seek(int(timeline.seek_stamps[key]), stream=stream, backward=True, any_frame=False)
             expected: int | None = None
             try:
                 for packet in packets(container, stream, []):
@@ -173,6 +190,25 @@ def _entry(timeline: Timeline, stamp: int | None, key: int) -> int | None:
     if stamp is None or stamp > timeline.stamps[key]:
         raise JumpFailed
     return key if stamp == timeline.stamps[key] else None
+
+
+def _guarded(frames: Iterable[Any], losses: Losses) -> Iterator[Any]:
+    """The same frames; at the end, every one of the last packets must have shown its frame.
+
+    Raises:
+        _DamageMet: one has not.
+    """
+    shown: deque[int | None] = deque(maxlen=TAIL)
+    for frame in frames:
+        shown.append(frame.pts)
+        yield frame
+    if not set(losses.last_stamps) <= set(shown):
+        raise _DamageMet
+
+
+def may_use_threads(facts: StreamFacts) -> bool:
+    """Whether a frame that threads swallow would be noticed."""
+    return facts.codec in THREADED_CODECS and bool(THREADED_CONTAINERS & set(facts.container.split(",")))
 
 
 def set_threads(stream: Any, threads: int) -> None:

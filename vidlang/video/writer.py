@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -42,18 +42,15 @@ def write_video(
         raise ValueError(f"frame_rate must be positive and finite, got {frame_rate}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        try:
-            with av.open(beside, "w") as container:
-                _encode(container, path, frames, frame_rate, codec, dict(options or {}), pixel_format)
-        except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
-            raise BadInput(f"{path} cannot be written with {codec} ({error}).") from error
-        os.chmod(beside, 0o666 & ~_umask())
+        with av.open(str(beside), "w") as container:
+            _encode(container, path, frames, frame_rate, codec, dict(options or {}), pixel_format)
         os.replace(beside, path)
+    except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
+        raise BadInput(f"{path} cannot be written with {codec} ({error}).") from error
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def _encode(
@@ -91,9 +88,3 @@ def _padded(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if height % 2 == 0 and width % 2 == 0:
         return frame
     return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
