@@ -70,7 +70,11 @@ def evaluate_anomaly(
         metrics[BRANCH_TITLES.get(branch or "", branch or "anomaly")] = report.metrics
         undefined.update(report.undefined)
         notes += [note for note in report.notes if note not in notes]
-    notes += [f"{name} is not there: {reason}" for name, reason in undefined.items() if "/" not in name]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in undefined.items():
+        if "/" not in name:
+            reasons.setdefault(reason, []).append(name)
+    notes += [f"no {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     made_by = scores[0].made_by if scores else {}
     if made_by.get("note"):
         notes.append(str(made_by["note"]))

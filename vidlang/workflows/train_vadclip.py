@@ -298,8 +298,9 @@ class _Run:
         return runs_folder(self.workspace) / self.name
 
     def train(self, progress: Progress) -> _Trained:
+        from vidlang.methods.vadclip.data import training_set
         from vidlang.methods.vadclip.predict import Predictor
-        from vidlang.methods.vadclip.train import EpochReport, TrainState, fit, training_set
+        from vidlang.methods.vadclip.train import EpochReport, TrainState, fit
 
         plan = self.plan
         self.folder.mkdir(parents=True, exist_ok=True)
