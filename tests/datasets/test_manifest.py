@@ -115,6 +115,7 @@ def test_backslashes_become_slashes():
         ("video,label,split\na,f,train\na,f,test\n", "line 3: a is in split 'test' here and in 'train' at .*line 2"),
         ("video,label,num_frames\na,f,10\na,f,12\n", "line 3: a has 12 frames here and 10 at .*line 2"),
         ("video,label,num_frames\na,f,0\n", "line 2: num_frames is 0"),
+        ('video,label\n"a,fight\nb,fight\n', "is not CSV .* check its quotes"),
         ("a,normal\na,fight\n", r"line 2: a is 'fight' \(.*line 2\) and 'normal' \(.*line 1\)"),
         ("a,Fight,1,2\nb,normal\na,Normal\n", "line 3: a is 'Fight' .* and 'Normal'"),
     ],

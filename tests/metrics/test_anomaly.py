@@ -252,7 +252,12 @@ def test_each_class_is_measured_on_its_own():
     for name in ("class_auc/fight", "class_ap/fight", "class_auc/fire", "class_ap/fire", "class_auc", "class_ap"):
         assert found[name] == 1
     assert found["frame_auc/fight"] == found["frame_auc/fire"] == 1
-    assert found["map_clean"] == found["map_clean@0.5"] == 1
+    assert found["map_clean"] == found["map_clean@0.5"] == found["map_clean/fire"] == 1
+
+
+def test_the_metrics_of_each_class_can_be_left_out():
+    found = evaluate(CLASSED, CLASS_LABELS, per_class=False, detection=())
+    assert set(found) == {"video_auc", "video_auc_top", "frame_auc", "frame_ap", "abnormal_auc"}
 
 
 def test_class_names_agree_in_any_case_of_letters():

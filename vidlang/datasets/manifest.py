@@ -180,7 +180,7 @@ def _add(entries: dict[str, _Entry], row: _Row) -> None:
 def _rows(text: str, where: str) -> Iterable[_Row]:
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     separator = next((mark for mark in ",;\t" if mark in first_line), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     columns: tuple[str, ...] | None = None
     try:
         for cells in reader:

@@ -16,7 +16,8 @@ Metrics
     ``class_auc/C``, ``class_ap/C``   probability of class C against the frames of its true segments; ``class_auc`` and
                         ``class_ap`` are the means over the classes that have both kinds of frames
     ``map_clean@I``, ``map_reference@I``   mean average precision of class segments (`detection`) at IoU I;
-                        ``map_clean`` and ``map_reference`` are the means over the thresholds
+                        ``map_clean`` and ``map_reference`` are the means over the thresholds, ``map_clean/C`` and
+                        ``map_reference/C`` those of one class
     All are fractions of 1.
 
 References
@@ -326,13 +327,13 @@ class _Collector:
             self.undefined[name] = str(error)
 
 
-def _frame_metrics(videos: Sequence[_Video], out: _Collector) -> None:
+def _frame_metrics(videos: Sequence[_Video], per_class: bool, out: _Collector) -> None:
     truth, values, weights, abnormal = _laid_out(videos, lambda video: video.curve)
     out.add("frame_auc", frame_auc, truth, values, weights)
     out.add("frame_ap", average_precision, truth, values, weights)
     out.add("abnormal_auc", abnormal_auc, truth, values, abnormal, weights)
     classes = sorted({true.label for video in videos for true in video.truth})
-    for name in classes if len(classes) > 1 else []:
+    for name in classes if per_class and len(classes) > 1 else []:
         shown = [video for video in videos if not video.abnormal or any(true.label == name for true in video.truth)]
         class_truth, class_values, class_weights, _ = _laid_out(shown, lambda video: video.curve)
         out.add(f"frame_auc/{name}", frame_auc, class_truth, class_values, class_weights)
@@ -366,9 +367,15 @@ def _detection_video(video: _Video, mode: Mode, normal_truth_label: str) -> Dete
     return DetectionVideo(video.scores.video.id, video.scores.classes, video.intervals, counts, truth, video.abnormal)
 
 
+def _reaches_beyond(video: _Video) -> bool:
+    """True segments end after the rows, by more than the incomplete row that extraction drops."""
+    last_start, last_end = video.intervals[-1]
+    return any(true.end > 2 * last_end - last_start for true in video.truth)
+
+
 def _notes(videos: Sequence[_Video], normal: str | None, metrics: Mapping[str, float]) -> list[str]:
     notes = []
-    beyond = sorted(v.label.video_id for v in videos if any(true.end > v.intervals[-1, 1] for true in v.truth))
+    beyond = [video.label.video_id for video in videos if _reaches_beyond(video)]
     if beyond:
         notes.append(f"true segments reach beyond the scored rows, that part is lost: {_named(beyond)}")
     if normal is not None and all(video.abnormal for video in videos):
@@ -401,6 +408,7 @@ def measure(
     *,
     normal: str | None = None,
     branch: str | None = None,
+    per_class: bool = True,
     detection: Sequence[Mode] = ("clean", "reference"),
     thresholds: Sequence[float] = IOU_THRESHOLDS,
     exclude_normal: bool = False,
@@ -411,6 +419,7 @@ def measure(
 
     normal: name of the normal class; default class 0 of the scores, else the label called "normal" in any case.
     branch: which curve of the scores; default the main one.
+    per_class: with the metrics of each class, which take most of the time.
     detection: modes of `detection_map` to compute; empty for none.
     normal_truth_label: what ``reference`` mode calls a normal video's whole length. The published truth says "A",
         which is class 0 of XD-Violence and no class of UCF-Crime. Give the name of class 0 to count it there.
@@ -449,12 +458,13 @@ def measure(
     else:
         if untimed:
             notes.append(_untimed_note(untimed, all(abnormal), allow_missing))
-        _frame_metrics(timed, out)
+        _frame_metrics(timed, per_class, out)
         if all(video.scores.classes is not None for video in timed):
             strange = sorted({true.label for video in timed for true in video.truth} - set(class_names))
             if strange:
                 notes.append(f"true classes that the scores do not know: {', '.join(strange)}")
-            _class_metrics(timed, class_names, out)
+            if per_class:
+                _class_metrics(timed, class_names, out)
             for mode in detection:
                 judged = [_detection_video(video, mode, normal_truth_label) for video in timed]
                 try:
@@ -469,6 +479,9 @@ def measure(
     for name, table in tables.items():
         out.metrics[f"map_{name}"] = table.average
         out.metrics.update({f"map_{name}@{t:g}": value for t, value in zip(table.thresholds, table.mean, strict=True)})
+        if per_class:
+            of_classes = np.mean(table.per_class, axis=0).tolist()
+            out.metrics.update({f"map_{name}/{c}": ap for c, ap in zip(table.class_names, of_classes, strict=True)})
     notes += _notes(videos, normal, out.metrics)
     return Report(out.metrics, out.undefined, tuple(notes), tables, ruler, len(videos), int(abnormal.sum()))
 
