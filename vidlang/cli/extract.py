@@ -17,9 +17,7 @@ class PickChoice(str, Enum):
     mean = "mean"
 
 
-class CropsChoice(str, Enum):
-    center = "center"
-    ten = "ten"
+CropsChoice = Enum("CropsChoice", {"center": "center", "ten": "ten"}, type=str)  # str.center forbids the class form
 
 
 class PreprocessChoice(str, Enum):

@@ -59,7 +59,7 @@ def options_from(config: type, *, leave_out: frozenset[str] = frozenset()) -> li
         default = field.default if field.default is not dataclasses.MISSING else None
         shown = ",".join(map(str, default)) if is_many and default else default
         option = typer.Option(help=text, show_default=str(shown) if shown is not None else False)
-        annotation = Annotated[Union[kind, None], option]  # noqa: UP007 - typer reads the Optional form
+        annotation = Annotated[Union[kind, None], option]  # type: ignore[valid-type]  # noqa: UP007
         parameters.append(
             inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )

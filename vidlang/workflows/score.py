@@ -153,9 +153,9 @@ def score(
     cache = FeatureCache(workspace.cache_dir)
     scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
     if options.cached:
-        prepared = _cached(cache, scorer.recipe, [str(path) for path in paths])
+        outcomes = _cached(cache, scorer.recipe, [str(path) for path in paths], _wanted(options))
     else:
-        prepared = extract_videos(
+        extracted = extract_videos(
             find_videos([Path(path) for path in paths]),
             cache,
             scorer.recipe,
@@ -163,8 +163,8 @@ def score(
             extraction or ExtractOptions(),
             progress,
             only=_wanted(options),
-        ).outcomes
-    outcomes = _listed(prepared, options) if options.cached else list(prepared)
+        )
+        outcomes = list(extracted.outcomes)
     folder = options.out or workspace.results_dir / "score" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     all_scores, all_events = [], []
     with progress.task("score", total=len(outcomes), unit="video") as task:
@@ -210,16 +210,13 @@ def _wanted(options: ScoreOptions) -> Callable[[Sequence[str]], set[str]] | None
     return choose
 
 
-def _listed(prepared: Sequence[Outcome], options: ScoreOptions) -> list[Outcome]:
-    choose = _wanted(options)
-    if choose is None:
-        return list(prepared)
-    wanted = choose([outcome.video_id for outcome in prepared])
-    return [outcome for outcome in prepared if outcome.video_id in wanted]
-
-
-def _cached(cache: FeatureCache, recipe: FeatureRecipe, patterns: Sequence[str]) -> list[Outcome]:
-    """Videos of the cache whose id matches."""
+def _cached(
+    cache: FeatureCache,
+    recipe: FeatureRecipe,
+    patterns: Sequence[str],
+    only: Callable[[Sequence[str]], set[str]] | None,
+) -> list[Outcome]:
+    """Videos of the cache whose id matches a pattern, and that ``only`` wants."""
     ids = sorted(key.video_id for key in cache.keys(recipe))
     found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
     if not found:
@@ -227,7 +224,8 @@ def _cached(cache: FeatureCache, recipe: FeatureRecipe, patterns: Sequence[str])
             f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}. "
             "vidlang cache list '*' shows what is there."
         )
-    return [Outcome(video_id, "skipped", "from the cache") for video_id in found]
+    wanted = set(found) if only is None else only(found)
+    return [Outcome(video_id, "skipped", "from the cache") for video_id in found if video_id in wanted]
 
 
 def find_events(scores: Scores, threshold: float, min_seconds: float = 0.0) -> tuple[Detection, ...]:
@@ -303,7 +301,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
         )
     predictor = Predictor(
         checkpoint.state,
-        VadClipConfig.from_dict(checkpoint.config),
+        VadClipConfig.from_dict(dict(checkpoint.config)),
         checkpoint.class_names,
         checkpoint.extra["prompts"],
         encoder.text,

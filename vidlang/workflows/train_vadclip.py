@@ -32,7 +32,7 @@ from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manif
 from vidlang.methods.base import TextEncoder
 from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
 from vidlang.metrics.anomaly import measure
-from vidlang.metrics.truth import cut_rows
+from vidlang.metrics.truth import bounds, cut_rows, ruler_of
 from vidlang.report.timeline import curves_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, load_train_state, save_checkpoint, save_train_state
@@ -489,10 +489,10 @@ def best_threshold(scores: Sequence[Scores], truth: Sequence[Label], branch: str
         label, curve = by_id[item.video.id], item.branches[branch]
         abnormal = normal not in label.classes
         if label.timed or (label.segments and abnormal):
-            events = [e.segment or e.span for e in label.segments if e.label != normal]
-            bounds = [(e.start, e.end) if hasattr(e, "start") else e for e in events if e is not None]
-            ruler = item.frames if any(e.span is not None for e in label.segments) else item.seconds
-            pieces = cut_rows(ruler.astype(np.float64), bounds)
+            ruler = ruler_of([label])
+            events = [e for e in label.segments if e.label != normal]
+            rows = (item.frames if ruler == "frames" else item.seconds).astype(np.float64)
+            pieces = cut_rows(rows, [bounds(event, ruler, item.frames, item.seconds) for event in events])
             values.append(curve[pieces.rows])
             true.append(pieces.truth)
             weights.append(pieces.weights / max(float(pieces.weights.sum()), 1e-9))
