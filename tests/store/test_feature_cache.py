@@ -200,6 +200,18 @@ def test_an_unknown_schema_is_refused(cache):
         cache.get(features.key)
 
 
+def test_a_listing_follows_the_disk(cache):
+    features = some_features()
+    path = cache.put(features, identity=None)
+    assert [entry.num_snippets for entry in cache.entries()] == [5]
+    FeatureCache(cache.root).put(some_features(num_rows=7), identity=None)  # somebody else
+    assert [entry.num_snippets for entry in cache.entries()] == [7]
+    path.write_bytes(path.read_bytes()[:100])
+    assert list(cache) == []
+    path.unlink()
+    assert list(cache) == [] and cache.verify() == []
+
+
 def test_remove_takes_one_entry(cache):
     cache.put(some_features("a.mp4"), identity=None)
     cache.put(some_features("b.mp4"), identity=None)

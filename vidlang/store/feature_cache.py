@@ -103,6 +103,7 @@ class FeatureCache:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.packed = self.root.is_file()
+        self._seen: dict[Path, tuple[object, CacheEntry]] = {}
         if self.packed:
             _check_pack(self.root)
 
@@ -303,15 +304,26 @@ class FeatureCache:
         for relative in self._entry_paths(folder):
             path = self.root / relative
             try:
-                with self._open_path(relative) as group:
-                    entry = _read_entry(group, path)
-                if _relative_path(entry.key) != relative:
-                    raise _misplaced(path, entry.key)
-                yield path, entry
+                yield path, self._entry_at(relative, path)
             except FileNotFoundError:  # removed between the listing and this line
                 continue
             except DamagedEntry as damage:
                 yield path, damage
+
+    def _entry_at(self, relative: PurePosixPath, path: Path) -> CacheEntry:
+        """Read once as long as the file stays the same: commands list several times, and opening takes half a
+        millisecond. Raises FileNotFoundError, DamagedEntry.
+        """
+        facts = (self.root if self.packed else path).stat()
+        stamp = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        known, entry = self._seen.get(path, (None, None))
+        if entry is None or known != stamp:
+            with self._open_path(relative) as group:
+                entry = _read_entry(group, path)
+            if _relative_path(entry.key) != relative:
+                raise _misplaced(path, entry.key)
+            self._seen[path] = (stamp, entry)
+        return entry
 
     # -- what may be wrong -------------------------------------------------------------------------------------------
 
@@ -445,14 +457,26 @@ def _missing(key: FeatureKey, root: Path) -> MissingFeatures:
     )
 
 
+def _attribute(group: Any, name: str) -> Any:
+    """A scalar attribute, by h5py's low-level interface: ``group.attrs`` takes three times as long."""
+    from h5py import h5a
+
+    attribute = h5a.open(group.id, name.encode())
+    if attribute.shape != ():
+        raise ValueError(f"the attribute {name} has shape {attribute.shape}")
+    value: NDArray[Any] = np.empty((), dtype=attribute.dtype)
+    attribute.read(value)
+    return value[()]
+
+
 def _text(group: Any, name: str) -> str:
-    value = group.attrs[name]
+    value = _attribute(group, name)
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _header(group: Any) -> dict[str, str]:
     """The five JSON texts, after a look at the schema."""
-    schema = int(group.attrs["schema"])
+    schema = int(_attribute(group, "schema"))
     if schema != SCHEMA:
         raise ValueError(f"schema {schema}, this vidlang reads schema {SCHEMA}")
     return {name: _text(group, name) for name in TEXTS}
@@ -474,16 +498,18 @@ def _identity_of(text: str) -> FileIdentity | None:
 
 
 def _read_entry(group: Any, path: Path) -> CacheEntry:
+    from h5py import h5d
+
     with _damage_of(path):
         header = _header(group)
-        video, values = _video_of(header["video"]), group["values"]
+        video, values = _video_of(header["video"]), h5d.open(group.id, b"values")
         if len(values.shape) not in (2, 3):
             raise ValueError(f"values has shape {values.shape}")
         return CacheEntry(
             key=FeatureKey(video.id, _recipe_of(header["recipe"])),
             video=video,
             shape=tuple(values.shape),
-            dtype=str(values.dtype),
+            dtype=values.dtype.name,
             bytes=_bytes_on_disk(group, path),
             identity=_identity_of(header["identity"]),
             made_with=json.loads(header["made_with"]),
