@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.demo.actors import CAR_PAINT, Car, car_parts, person_height
-from vidlang.demo.raster import Canvas, Color, Part, disc, fill, gaussian, limb, paint
+from vidlang.demo.raster import Canvas, Color, Part, disc, fill, limb, paint
 
 PLACES = ("street", "parking lot", "corridor", "square")
 LIGHTS = ("day", "dusk", "night")
@@ -76,10 +76,10 @@ def make_light(name: str, place: Place, random: np.random.Generator, *, flicker:
     ambient: dict[str, Color] = {"day": (1.0, 1.0, 0.98), "dusk": (0.72, 0.58, 0.58), "night": (0.30, 0.33, 0.44)}
     if name not in ambient:
         raise ValueError(f"a light is one of {', '.join(LIGHTS)}, got {name!r}")
-    lamp_gain = {"day": 0.0, "dusk": 0.25, "night": 0.62}[name]
+    lamp_gain = {"day": 0.0, "dusk": 0.25, "night": 0.6}[name]
     if place.name == "corridor":
         ambient |= {"night": (0.42, 0.42, 0.46)}
-        lamp_gain += 0.12
+        lamp_gain = 0.12 + 0.5 * lamp_gain
     gain = random.uniform(0.85, 1.05)
     steady = np.ones((*size, 3), dtype=np.float32) * np.array(ambient[name], dtype=np.float32) * np.float32(gain)
     pools = [_pool(size, x, y) * np.float32(max(lamp_gain, 0.18 * flicker)) for x, y in place.lamps]
@@ -93,9 +93,9 @@ def make_light(name: str, place: Place, random: np.random.Generator, *, flicker:
 
 def _pool(size: tuple[int, int], x: float, y: float) -> NDArray[np.float32]:
     height, width = size
-    spot = gaussian(2 * height, 2 * width) if width else gaussian(1, 1)
-    top, left = round(height * (1 - y)), round(width * (1 - x))
-    return spot[top : top + height, left : left + width]
+    down = (np.arange(height, dtype=np.float32) / height - y) / 0.3
+    across = (np.arange(width, dtype=np.float32) / width - x) / 0.19
+    return np.exp(-(down[:, None] ** 2 + across[None, :] ** 2))
 
 
 def _rectangle(canvas: Canvas, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:

@@ -74,6 +74,8 @@ class VideoPlan:
                 raise ValueError(f"an event is one of {', '.join(EVENTS)}, got {event.kind!r}")
             if event.kind == "car crash" and self.place not in ("street", "parking lot"):
                 raise ValueError(f"a car crash needs a street or a parking lot, got {self.place!r}")
+            if event.segment.duration < 1:
+                raise ValueError(f"an event lasts at least 1 second, got {event.segment}")
             if event.segment.start < 0 or event.segment.end > self.seconds:
                 raise ValueError(f"{event.segment} lies outside the video of {self.seconds} s")
 
@@ -147,10 +149,10 @@ def render_video(
 
 def render(plan: VideoPlan) -> Iterator[NDArray[np.uint8]]:
     """Frames [H, W, 3], RGB, one at a time: surfaces from far to near, then light, lamps and flames, then noise."""
-    random = np.random.default_rng(plan.seed)
+    random = np.random.default_rng([plan.seed, 0])
     place = make_place(plan.place, plan.size, random)
     light = make_light(plan.light, place, random, flicker=bool(random.random() < 0.3))
-    actors = _Stage(plan, place, random).actors
+    actors = _Stage(plan, place).actors
     bank = _noise_bank(plan.size, light, random)
     height, width = plan.size
     dark = DARKNESS[plan.light]
@@ -182,14 +184,17 @@ def _noise_bank(size: tuple[int, int], light: Light, random: np.random.Generator
 class _Stage:
     """Puts the actors of a plan together."""
 
-    def __init__(self, plan: VideoPlan, place: Place, random: np.random.Generator) -> None:
-        self.plan, self.place, self.random = plan, place, random
+    def __init__(self, plan: VideoPlan, place: Place) -> None:
+        self.plan, self.place = plan, place
         self.height, self.width = plan.size
         self.actors: list[Actor] = []
-        self.texture = cloud_texture(random)
+        # Events and ordinary life draw from streams of their own: the same life goes on around any event.
+        self.random = np.random.default_rng([plan.seed, 1])
+        self.texture = cloud_texture(self.random)
         casts = {"fighting": self.fight, "falling": self.fall, "car crash": self.crash, "fire": self.fire}
         for event in plan.events:
             casts[event.kind](event.segment)
+        self.random = np.random.default_rng([plan.seed, 2])
         self.ordinary_life()
 
     # Helpers -----------------------------------------------------------------------------------------------------
@@ -385,7 +390,7 @@ class _Stage:
         gone = self.width + length if out > 0 else -length
         leaves = when.end + 0.5 + abs(gone - thrown) / (1.2 * length)
         keys = [
-            (when.start - abs(x - begin) / speed, begin, lane, 0.0),
+            (when.start - max(abs(x - begin) / speed, 0.6), begin, lane, 0.0),
             (when.start - 0.5, x - 0.5 * speed * facing, lane, 0.0),
             (when.start, x, contact, 0.0),
             (when.start + 0.16, x + 0.6 * push * length * facing, contact, 0.75 * angle),
