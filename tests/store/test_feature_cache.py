@@ -114,6 +114,8 @@ def test_another_recipe_is_another_entry(cache):
 def test_missing_features_say_what_to_run(cache):
     with pytest.raises(MissingFeatures, match=r"two words\.mp4 has no .* vidlang extract 'two words\.mp4' --encoder"):
         cache.get(FeatureKey("two words.mp4", RECIPE))
+    with pytest.raises(MissingFeatures, match="Run: vidlang cache import"):
+        cache.get(FeatureKey("v", FeatureRecipe("clip-vit-b16", "imported:unknown")))
     assert list(cache.entries()) == [] and cache.recipes() == [] and cache.verify() == []
 
 
@@ -189,6 +191,25 @@ def test_torn_foreign_and_misplaced_files_are_skipped_listed_and_healed(cache, c
         cache.get(FeatureKey("moved.mp4", RECIPE))
     cache.put(torn, identity=IDENTITY)
     assert cache.is_fresh(torn.key, IDENTITY)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator reads everything")
+def test_an_unreadable_entry_is_listed(cache):
+    path = cache.put(some_features(), identity=None)
+    path.chmod(0)
+    assert [found for found, _ in cache.verify()] == [path]
+
+
+def test_numbers_from_another_file_are_refused(cache, tmp_path):
+    features = some_features()
+    path = cache.put(features, identity=None)
+    (tmp_path / "secret").write_bytes(features.values.tobytes())
+    with h5py.File(path, "r+") as file:
+        del file["values"]
+        external = [(str(tmp_path / "secret"), 0, features.values.nbytes)]
+        file.create_dataset("values", features.values.shape, "<f4", external=external)
+    with pytest.raises(DamagedEntry, match="lies in another file"):
+        cache.get(features.key)
 
 
 def test_an_unknown_schema_is_refused(cache):

@@ -427,7 +427,7 @@ def _damage_of(path: Path) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except PermissionError as cause:
-        raise BadInput(f"{path} may not be read by this user. Change its permissions or use another cache.") from cause
+        raise DamagedEntry(f"{path} may not be read by this user. Change its permissions.") from cause
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as cause:
         if isinstance(cause, OSError) and cause.errno not in (None, errno.EIO):
             raise  # the machine's trouble, such as too many open files, not the entry's
@@ -448,9 +448,8 @@ def _misplaced(path: Path, found: FeatureKey) -> DamagedEntry:
 
 def _missing(key: FeatureKey, root: Path) -> MissingFeatures:
     video, encoder = shlex.quote(key.video_id), shlex.quote(key.recipe.encoder)
-    command = f"extract {video} --encoder {encoder}"
-    if key.recipe.encoder.startswith("import:"):
-        command = "cache import FOLDER"
+    imported = key.recipe.revision.startswith("imported:")
+    command = "cache import FOLDER" if imported else f"extract {video} --encoder {encoder}"
     return MissingFeatures(
         f"{key.video_id} has no features for {key.recipe.name} ({key.recipe.fingerprint}) in {root}. "
         f"Run: vidlang {command}"
@@ -537,6 +536,8 @@ def _read_features(group: Any, path: Path) -> Features:
 
 
 def _read_array(dataset: Any) -> NDArray[Any]:
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{dataset.name} lies in another file")
     stored = dataset.id.get_storage_size()
     if stored != dataset.nbytes:  # before memory is asked for: an edited shape may claim any size
         raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes and has {stored}")
