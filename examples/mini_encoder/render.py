@@ -103,8 +103,12 @@ def fallen(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 def car(draw: ImageDraw.ImageDraw, x: float, y: float, length: float, paint: Colour, glass: Colour) -> None:
     height = length * 0.22
     draw.rounded_rectangle((x, y - height, x + length, y), radius=height * 0.3, fill=paint)
-    roof = [(x + length * 0.2, y - height), (x + length * 0.32, y - height * 1.9),
-            (x + length * 0.7, y - height * 1.9), (x + length * 0.85, y - height)]
+    roof = [
+        (x + length * 0.2, y - height),
+        (x + length * 0.32, y - height * 1.9),
+        (x + length * 0.7, y - height * 1.9),
+        (x + length * 0.85, y - height),
+    ]
     draw.polygon(roof, fill=glass)
     for share in (0.2, 0.8):
         centre, radius = x + length * share, height * 0.4

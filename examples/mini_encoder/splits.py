@@ -58,5 +58,9 @@ def training_videos(data: Path) -> list[tuple[Path, str | None]]:
 def held_out_videos(data: Path) -> list[Path]:
     """Every video that is never shown in training."""
     surv = [path for path, _ in surv_videos(data, HELD_OUT_FIRST, 10_000)]
-    return [*surv, *sorted((data / "near_dup").glob("*.mp4")), data / "clips" / "charades.mp4",
-            *sorted((data / "clips" / "signs").glob("*.mkv"))]
+    return [
+        *surv,
+        *sorted((data / "near_dup").glob("*.mp4")),
+        data / "clips" / "charades.mp4",
+        *sorted((data / "clips" / "signs").glob("*.mkv")),
+    ]

@@ -17,9 +17,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def model() -> CLIPModel:
-    return CLIPModel.from_pretrained(
-        FOLDER, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    ).eval()
+    return CLIPModel.from_pretrained(FOLDER, local_files_only=True, use_safetensors=True, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
