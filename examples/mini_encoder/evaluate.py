@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from architecture import build_model, build_processor
+from architecture import IMAGE_SIZE, build_model, build_processor
 from captions import read_imagenet_names
 from frames import read_evenly, read_frames, spread
 from PIL import Image
@@ -48,7 +49,7 @@ class Contestant:
 class Batched:
     """Runs a network over frames in batches of 64."""
 
-    def __init__(self, prepare: Callable[..., dict[str, Tensor]], network: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, prepare: Callable[..., Any], network: Callable[[Tensor], Tensor]) -> None:
         self.prepare, self.network = prepare, network
 
     @torch.inference_mode()
@@ -220,10 +221,9 @@ def times_faster_than_vit_b16(clip: CLIPModel, batch: int = 16) -> float:
         CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
                          image_size=224, patch_size=16, projection_dim=512)
     ).eval()  # fmt: skip
-    size = clip.config.vision_config.image_size
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    small_seconds = cpu_seconds(lambda: clip.get_image_features(torch.zeros(batch, 3, size, size)))
+    small_seconds = cpu_seconds(lambda: clip.get_image_features(torch.zeros(batch, 3, IMAGE_SIZE, IMAGE_SIZE)))
     large_seconds = cpu_seconds(lambda: large(torch.zeros(batch, 3, 224, 224)))
     torch.set_num_threads(threads)
     return large_seconds / small_seconds

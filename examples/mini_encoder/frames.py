@@ -6,10 +6,19 @@ import argparse
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import av
 import numpy as np
 from splits import training_videos
+
+
+class Video(TypedDict):
+    """One decoded training video; a plain dict, so that any script can unpickle it."""
+
+    name: str
+    concept: str | None
+    frames: list[np.ndarray]  # uint8 [H, W, 3] each
 
 
 def read_frames(path: Path, every: int = 1, short_side: int | None = None) -> Iterator[np.ndarray]:
@@ -48,9 +57,9 @@ def spread(count: int, wanted: int) -> list[int]:
     return sorted({int((i + 0.5) * count / wanted) for i in range(wanted)}) if count > wanted else list(range(count))
 
 
-def collect(data: Path, per_video: int, short_side: int) -> list[dict[str, object]]:
-    """Frames of every training video: ``{"name", "concept", "frames": list of [H, W, 3]}``."""
-    videos = []
+def collect(data: Path, per_video: int, short_side: int) -> list[Video]:
+    """Every training video with at most ``per_video`` frames, other clips with eight times as many."""
+    videos: list[Video] = []
     for path, concept in training_videos(data):
         # the concept "normal" and "fight" have 70 videos each, the others one or two
         limit = per_video if concept in ("fight", "normal") else 8 * per_video

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from augment import degrade, random_crop
 from captions import CONCEPTS
+from frames import Video
 from PIL import Image
 from render import render
 from torch import Tensor
@@ -27,7 +27,7 @@ NAMES = list(CONCEPTS)
 class CropMaker:
     """Draws training crops: photos, mixtures of two photos, and rendered scenes."""
 
-    def __init__(self, videos: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    def __init__(self, videos: list[Video], rng: np.random.Generator) -> None:
         self.rng = rng
         self.frames = [(Image.fromarray(f), v["concept"]) for v in videos for f in v["frames"]]
 
@@ -79,7 +79,7 @@ def make_shard(
             image = degrade(image, maker.rng, strength=0.35)
             seen.append(np.asarray(image))
             small = image.resize((STUDENT_SIZE, STUDENT_SIZE), Image.Resampling.BICUBIC)
-            crops[row, 0], crops[row, 1] = small, degrade(small, maker.rng)
+            crops[row] = np.stack([np.asarray(small), np.asarray(degrade(small, maker.rng))])
             concepts[row] = -1 if concept is None else NAMES.index(concept)
         rows = slice(start, start + len(seen))
         outputs = ask_teacher(teacher, np.stack(seen))

@@ -25,7 +25,7 @@ def letters() -> list[str]:
     return alphabet + [letter + END_OF_WORD for letter in alphabet]
 
 
-def learn_merges(lines: list[str], size: int) -> list[tuple[str, str]]:
+def learn_merges(lines: list[str], size: int) -> list[list[str]]:
     """The most useful merges of ``lines``, most frequent first."""
     empty = CLIPTokenizer(vocab={START: 0, END: 1}, merges=[]).backend_tokenizer
     learner = Tokenizer(models.BPE(end_of_word_suffix=END_OF_WORD))
@@ -37,15 +37,17 @@ def learn_merges(lines: list[str], size: int) -> list[tuple[str, str]]:
         vocab_size=size, special_tokens=letters(), end_of_word_suffix=END_OF_WORD, show_progress=False
     )
     learner.train_from_iterator(lines, trainer)
-    return [(left, right) for left, right in json.loads(learner.to_str())["model"]["merges"]]
+    merges: list[list[str]] = json.loads(learner.to_str())["model"]["merges"]
+    return merges
 
 
 def build_tokenizer(lines: list[str], size: int) -> CLIPTokenizer:
     """A CLIP tokenizer of at most ``size`` tokens: bytes, bytes that end a word, merges, start, end."""
     merges = learn_merges(lines, size)[: size - len(letters()) - 2]
     tokens = dict.fromkeys([*letters(), *("".join(pair) for pair in merges), START, END])
+    pairs = [(left, right) for left, right in merges]
     vocab = {token: index for index, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=CONTEXT)
+    return CLIPTokenizer(vocab=vocab, merges=pairs, model_max_length=CONTEXT)  # type: ignore[arg-type]
 
 
 def main() -> None:
