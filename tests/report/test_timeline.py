@@ -169,6 +169,12 @@ def test_history_splits_into_losses_and_metrics():
     assert np.isnan(curves.metrics["auc"][0]) and curves.metrics["auc"][1] == 0.7
 
 
+def test_facts_of_the_run_are_no_curves():
+    record = {"epoch": 3, "num_epochs": 10, "is_best": True, "seconds": 4.0, "state": {"step": 7, "x": 1.0}, "auc": 0.5}
+    curves = split_history([record])
+    assert not curves.losses and set(curves.metrics) == {"auc"}
+
+
 def test_training_curves_are_a_picture():
     history = [{"epoch": epoch, "loss": 1 / epoch, "auc": 0.5 + epoch / 100} for epoch in range(1, 11)]
     assert size_of(curves_png(history)) > size_of(curves_png([{"loss": 0.4}]))

@@ -363,14 +363,27 @@ class Curves:
     metrics: Mapping[str, NDArray[np.float64]]
 
 
-NOT_CURVES = ("epoch", "step", "steps", "seconds", "time", "lr", "learning_rate", "seed", "best", "best_epoch")
+NOT_CURVES = (
+    "epoch",
+    "num_epochs",
+    "step",
+    "steps",
+    "seconds",
+    "time",
+    "lr",
+    "learning_rate",
+    "seed",
+    "best",
+    "best_epoch",
+)
 
 
 def split_history(history: Sequence[Mapping[str, Any]]) -> Curves:
-    """One mapping an epoch → curves. Names with "loss" (or inside a mapping called ``loss`` or ``losses``) are losses.
+    """One mapping an epoch → curves; both ``{"epoch": 1, "loss": 0.7, "auc": 0.8}`` and
+    ``{"epoch": 1, "losses": {...}, "metrics": {...}}`` read.
 
-    Nested mappings are flattened, so both ``{"epoch": 1, "loss": 0.7, "auc": 0.8}`` and
-    ``{"epoch": 1, "losses": {...}, "metrics": {...}}`` read. Without ``epoch`` the records count from 1.
+    Numbers whose name, or whose mapping's name, has "loss" in it are losses; the others are metrics, but for facts of
+    the run such as the learning rate. Other mappings are passed over. Without ``epoch`` the records count from 1.
     """
     rows = [dict(_flatten(record)) for record in history]
     epochs = np.array([float(record.get("epoch", i)) for i, record in enumerate(history, start=1)])
@@ -383,7 +396,8 @@ def split_history(history: Sequence[Mapping[str, Any]]) -> Curves:
 def _flatten(record: Mapping[str, Any], parent: str = "") -> Iterator[tuple[tuple[str, str], float]]:
     for name, value in record.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, name)
+            if name.lower() in ("loss", "losses", "metric", "metrics", "validation"):
+                yield from _flatten(value, name)
         elif isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and name not in NOT_CURVES:
             yield ("loss" if "loss" in f"{parent} {name}".lower() else "metric", name), float(value)
 
@@ -397,12 +411,17 @@ def curves_png(
 ) -> bytes:
     """Loss parts and validation metrics by epoch, the best epoch marked.
 
-    The best epoch is ``best_epoch``, else the epoch with the highest ``monitor`` (by default the first metric).
+    The best epoch is ``best_epoch``, else the last record with a true ``is_best``, else the epoch with the highest
+    ``monitor`` (by default the first metric).
     """
     curves = split_history(history)
     if not curves.losses and not curves.metrics:
         raise ValueError("training curves need at least one epoch with one number, got none")
-    best = best_epoch if best_epoch is not None else _best_epoch(curves, monitor)
+    best = best_epoch
+    if best is None and monitor is None:
+        best = next((float(curves.epochs[i]) for i, r in reversed([*enumerate(history)]) if r.get("is_best")), None)
+    if best is None:
+        best = _best_epoch(curves, monitor)
     panels = {"loss": curves.losses, "validation metric": curves.metrics}
     panels = {name: lines for name, lines in panels.items() if lines}
     with _style():
