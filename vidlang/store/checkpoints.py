@@ -342,16 +342,17 @@ def _numpy_scalars_allowed() -> ExitStack:
     """
     import numpy as np
     import torch
-    from torch.serialization import safe_globals
 
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = [type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8", "?")]
-    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     stack = ExitStack()
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    # from 2.6 on a function may be allowed under the name that older files use
-    allowed: builtins.list[Any] = names if version >= (2, 6) else [scalar]
-    stack.enter_context(safe_globals([*allowed, np.dtype, *kinds]))
+    if version < (2, 5):  # no allowing for one call only; such a file is refused there
+        return stack
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8", "?")]
+    # a function may be allowed under the name that older files use in recent versions only
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    allowed: builtins.list[Any] = names if version >= (2, 7) else [scalar]
+    stack.enter_context(torch.serialization.safe_globals([*allowed, np.dtype, *kinds]))
     return stack
 
 

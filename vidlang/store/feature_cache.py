@@ -38,6 +38,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import shlex
 import unicodedata
@@ -527,7 +528,7 @@ def _read_features(group: Any, path: Path) -> Features:
     """Everything of an entry, checked. Raises DamagedEntry."""
     with _damage_of(path):
         header = _header(group)
-        arrays = {name: _read_array(group[name]) for name in DATASETS}
+        arrays = {name: _read_array(group, name) for name in DATASETS}
         if _checksum(arrays, header) != _text(group, "checksum"):
             raise ValueError("its content does not match its checksum")
         video = _video_of(header["video"])
@@ -535,13 +536,19 @@ def _read_features(group: Any, path: Path) -> Features:
         return Features(key=FeatureKey(video.id, _recipe_of(header["recipe"])), video=video, **native)
 
 
-def _read_array(dataset: Any) -> NDArray[Any]:
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{dataset.name} lies in another file")
-    stored = dataset.id.get_storage_size()
-    if stored != dataset.nbytes:  # before memory is asked for: an edited shape may claim any size
-        raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes and has {stored}")
-    array: NDArray[Any] = dataset[()]
+def _read_array(group: Any, name: str) -> NDArray[Any]:
+    from h5py import h5d, h5s
+
+    dataset = h5d.open(group.id, name.encode())
+    plan = dataset.get_create_plist()
+    if plan.get_layout() != h5d.CONTIGUOUS or plan.get_external_count():
+        raise ValueError(f"{name} is not contiguous or lies in another file")
+    claimed, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.get_storage_size()
+    if stored != claimed:  # before memory is asked for: an edited shape may claim any size
+        raise ValueError(f"{name} claims {claimed} bytes and has {stored}")
+    array: NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
+    if array.size:
+        dataset.read(h5s.ALL, h5s.ALL, array)
     return array
 
 
