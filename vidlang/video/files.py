@@ -63,70 +63,94 @@ def is_video(path: Path) -> bool:
 def find_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Files, folders (recursive) and glob patterns → (video id, path), sorted by id, each file once.
 
-    The id is the POSIX path relative to the given folder (``Abuse/Abuse001.mp4``); for a file, and for a folder of
-    images given by itself, it is the name. A file that is given by name is taken whatever its extension.
+    The id is the POSIX path relative to the given folder (``Abuse/Abuse001.mp4``), or to the part of a pattern before
+    its first wildcard. A file, or a folder of images, that is given by itself has its name. A file given by name is
+    taken whatever its extension.
 
     Raises:
-        BadInput: nothing is found, or two different files have one id.
+        BadInput: a path does not exist or holds no video, or two different files have one id.
     """
     if not paths:
         raise BadInput("No videos were given: name files, folders or patterns such as 'videos/*.mp4'.")
     found: dict[str, Path] = {}
-    for given in paths:
-        before = len(found)
-        matched = False
-        for video_id, path in _videos_of(Path(given)):
-            matched = True
-            other = found.setdefault(video_id, path)
-            if other is not path and other.resolve() != path.resolve():
-                raise BadInput(
-                    f"{other} and {path} would both be called {video_id!r}: "
-                    "give the folder that holds both, or rename one."
-                )
-        if not matched and len(found) == before:
-            raise BadInput(f"{given} holds no videos (known endings: {', '.join(sorted(VIDEO_EXTENSIONS))}).")
+    seen: set[Path] = set()
+    for given in map(Path, paths):
+        for video_id, path in _videos_of(given):
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            _add(found, video_id, path)
     return sorted(found.items())
 
 
-def _videos_of(given: Path) -> Iterator[tuple[str, Path]]:
-    if given.is_dir():
-        yield from _videos_in(given)
-    elif given.exists():
-        yield given.name, given
-    else:
-        matches = [Path(match) for match in sorted(glob.glob(str(given), recursive=True))]
-        if not matches:
-            raise BadInput(f"{given} does not exist (here: {Path.cwd()}).")
-        for match in matches:
-            if match.is_dir():
-                yield from _videos_in(match)
-            elif is_video(match):
-                yield match.name, match
+def _add(found: dict[str, Path], video_id: str, path: Path) -> None:
+    other = found.setdefault(video_id, path)
+    if other is not path:
+        raise BadInput(
+            f"{other} and {path} would both be called {video_id!r}: give the folder that holds both, or rename one."
+        )
+    if "\\" in video_id:
+        raise BadInput(f"{path} has a backslash in its name, which video ids cannot hold: rename it.")
 
 
-def _videos_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    if is_frame_folder(folder) and not _has_videos(folder):
-        yield folder.resolve().name or "frames", folder
-        return
-    yield from _walk(folder, folder)
+def _videos_of(given: Path) -> list[tuple[str, Path]]:
+    """What one argument names; never nothing."""
+    try:
+        if given.is_dir():
+            videos = _videos_in(given)
+        elif given.exists():
+            videos = [(given.name, given)]
+        else:
+            videos = _videos_matching(given)
+    except OSError as error:
+        raise BadInput(f"{error.filename or given} cannot be read ({error.strerror or error}).") from error
+    if not videos:
+        endings = ", ".join(sorted(VIDEO_EXTENSIONS))
+        raise BadInput(f"{given} holds no videos (known endings: {endings}) and no folders of images.")
+    return videos
 
 
-def _has_videos(folder: Path) -> bool:
-    """A collection that also holds some pictures is a collection."""
-    return next(_walk(folder, folder), None) is not None
+def _videos_matching(pattern: Path) -> list[tuple[str, Path]]:
+    if not glob.has_magic(str(pattern)):
+        raise BadInput(f"{pattern} does not exist (here: {Path.cwd()}).")
+    magic = next(place for place, part in enumerate(pattern.parts) if glob.has_magic(part))
+    root = Path(*pattern.parts[:magic])
+    videos: list[tuple[str, Path]] = []
+    for match in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
+        if match.is_dir():
+            videos += _walk(match, root)
+        elif is_video(match):
+            videos.append((match.relative_to(root).as_posix(), match))
+    return videos
+
+
+def _videos_in(folder: Path) -> list[tuple[str, Path]]:
+    videos = list(_walk(folder, folder))
+    if videos == [(".", folder)]:
+        return [(folder.resolve().name or "frames", folder)]
+    return videos
 
 
 def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    """Videos in a folder and below it. A folder of images counts as one unless there are videos in it too."""
+    inside = False
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or _leads_back(path):
             continue
         if path.is_dir():
-            if is_frame_folder(path) and not _has_videos(path):
-                yield path.relative_to(root).as_posix(), path
-            else:
-                yield from _walk(path, root)
+            for video in _walk(path, root):
+                inside = True
+                yield video
         elif path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file():
+            inside = True
             yield path.relative_to(root).as_posix(), path
+    if not inside and is_frame_folder(folder):
+        yield folder.relative_to(root).as_posix(), folder
+
+
+def _leads_back(path: Path) -> bool:
+    """True for a link to a folder that it lies in."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def identify(path: Path) -> FileIdentity:

@@ -153,7 +153,7 @@ class PyavSource:
         with open_container(self._path) as container:
             stream = container.streams[self._facts.stream_index]
             set_threads(stream, 1)  # more would decode far past a short clip
-            container.seek(int(timeline.seek_stamps[key]), stream=stream, backward=True, any_frame=False)
+            container.seek(int(timeline.stamps[key]), stream=stream, backward=True, any_frame=False)
             expected: int | None = None
             try:
                 for packet in packets(container, stream, []):
@@ -193,13 +193,15 @@ def _entry(timeline: Timeline, stamp: int | None, key: int) -> int | None:
 
 
 def _guarded(frames: Iterable[Any], losses: Losses) -> Iterator[Any]:
-    """The same frames; at the end, every one of the last packets must have shown its frame.
+    """The same frames while they are whole; at the end, every one of the last packets must have shown its frame.
 
     Raises:
-        _DamageMet: one has not.
+        _DamageMet: one is damaged or missing.
     """
     shown: deque[int | None] = deque(maxlen=TAIL)
     for frame in frames:
+        if frame.is_corrupt:  # what conceals the damage depends on the number of threads
+            raise _DamageMet
         shown.append(frame.pts)
         yield frame
     if not set(losses.last_stamps) <= set(shown):

@@ -28,8 +28,6 @@ class Timeline:
     """[N] presentation stamps, strictly rising, in units of ``time_base``."""
     is_key: NDArray[np.bool_]
     """[N] whether decoding can start at this frame."""
-    seek_stamps: NDArray[np.int64]
-    """[N] where the container's index lists the frame: MP4 by decode time, Matroska by presentation time."""
     last_duration: int
     """Stamp units that the last frame lasts; 0 where unknown."""
     num_discarded: int
@@ -63,7 +61,6 @@ def scan(path: Path, facts: StreamFacts) -> Timeline | None:
     broken: list[str] = []
     table = array("q")
     num_discarded = 0
-    by_presentation = "matroska" in facts.container
     with open_container(path) as container:
         for packet in packets(container, container.streams[facts.stream_index], broken):
             if packet is None or packet.size == 0:
@@ -71,23 +68,22 @@ def scan(path: Path, facts: StreamFacts) -> Timeline | None:
             if packet.is_discard:
                 num_discarded += 1
                 continue
-            seek_stamp = packet.pts if by_presentation else packet.dts
-            if packet.pts is None or seek_stamp is None or packet.is_corrupt:
+            if packet.pts is None or packet.is_corrupt:
                 return None
-            table.extend((packet.pts, seek_stamp, packet.is_keyframe, packet.duration or 0))
+            table.extend((packet.pts, packet.is_keyframe, packet.duration or 0))
     if broken:
         return None
-    return _timeline(np.array(table, dtype=np.int64).reshape(-1, 4), num_discarded, facts.time_base)
+    return _timeline(np.array(table, dtype=np.int64).reshape(-1, 3), num_discarded, facts.time_base)
 
 
 def _timeline(table: NDArray[np.int64], num_discarded: int, time_base: Fraction) -> Timeline | None:
-    """table: [N, 4] presentation stamp, seek stamp, key, duration, in the order of the file."""
+    """table: [N, 3] presentation stamp, key, duration, in the order of the file."""
     if not len(table):
         return None
     table = table[np.argsort(table[:, 0], kind="stable")]
-    stamps, seek_stamps, is_key, durations = table.T
+    stamps, is_key, durations = table.T
     # A cut by edit list starts anywhere: its key frame is among the packets that are decoded but not shown.
     if (np.diff(stamps) <= 0).any() or not (is_key[0] or num_discarded):
         return None
     is_key[0] = True
-    return Timeline(stamps, is_key.astype(np.bool_), seek_stamps, int(durations[-1]), num_discarded, time_base)
+    return Timeline(stamps, is_key.astype(np.bool_), int(durations[-1]), num_discarded, time_base)

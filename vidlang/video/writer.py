@@ -44,13 +44,22 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        with av.open(str(beside), "w") as container:
+        with _created(beside, path) as container:
             _encode(container, path, frames, frame_rate, codec, dict(options or {}), pixel_format)
         os.replace(beside, path)
     except (av.FFmpegError, av.codec.codec.UnknownCodecError) as error:
         raise BadInput(f"{path} cannot be written with {codec} ({error}).") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _created(beside: Path, path: Path) -> Any:
+    import av
+
+    try:
+        return av.open(str(beside), "w")
+    except ValueError as error:
+        raise BadInput(f"{path} cannot be written: no container goes by the ending {path.suffix!r}.") from error
 
 
 def _encode(
