@@ -1,5 +1,7 @@
 """Features in, features out, whatever the name, whoever is killed meanwhile."""
 
+import hashlib
+import json
 import os
 import random
 import signal
@@ -231,6 +233,31 @@ def test_a_listing_follows_the_disk(cache):
     assert list(cache) == []
     path.unlink()
     assert list(cache) == [] and cache.verify() == []
+
+
+def test_an_entry_written_by_the_description_alone_reads(cache):
+    recipe = {
+        "encoder": "e", "revision": "r", "sampling": {"stride": 16, "pick": "middle", "fps": None, "crops": "center"},
+        "preprocess": "exact", "precision": "float32", "dtype": "float32", "reuse_static": None,
+    }  # fmt: skip
+    video = {"id": "a/b.mp4", "num_frames": 16, "duration": 1.0, "frame_rate": 16.0, "size": [4, 6]}
+    texts = {"recipe": recipe, "video": video, "identity": None, "made_with": {}, "warnings": []}
+    texts = {name: json.dumps(value) for name, value in texts.items()}
+    values = np.array([[1, 2, 3]], "<f4")
+    frames, seconds = np.array([[0, 16]], "<i8"), np.array([[0, 1]], "<f8")
+    digest = hashlib.blake2b(digest_size=20)
+    digest.update(b"values|<f4|1,3;" + values.tobytes() + b"frames|<i8|1,2;" + frames.tobytes())
+    digest.update(b"seconds|<f8|1,2;" + seconds.tobytes() + b"schema|1|1")
+    for name, text in texts.items():
+        digest.update(f"{name}|{len(text)}|{text}".encode())
+    canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    folder = cache.root / "e" / f"stride16-middle-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}" / "a"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "b.mp4.h5", "w") as file:
+        file["values"], file["frames"], file["seconds"] = values, frames, seconds
+        file.attrs.update({**texts, "schema": 1, "checksum": digest.hexdigest()})
+    assert cache.verify() == []
+    assert cache.get(next(cache.keys())).values.tolist() == [[1, 2, 3]]
 
 
 def test_remove_takes_one_entry(cache):
