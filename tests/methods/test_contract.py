@@ -1,7 +1,7 @@
 """What holds for every method. A new folder under vidlang/methods is tested by existing.
 
 Each method's tests hold a module ``<name>_contract`` with CONFIG (its config class), ``train()`` on a small set, which
-returns the first loss, the last loss and the weights, and ``predict(state, lengths)``, which returns one array per video.
+returns the first and the last loss and the weights, and ``predict(state, lengths)``, one array per video.
 """
 
 from __future__ import annotations

@@ -18,4 +18,4 @@ def seeded(seed: int) -> Iterator[None]:
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     """The generator of one epoch. It depends on nothing that came before, so a resumed run draws the same numbers."""
-    return torch.Generator().manual_seed(seed * 100_003 + epoch)
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)

@@ -7,7 +7,7 @@ import pytest
 from vadclip_small import CLASSES, small, video
 
 from vidlang.core.errors import BadInput
-from vidlang.methods.vadclip.data import default_prompts, epoch_batches, label_row, training_set
+from vidlang.methods.vadclip.data import default_prompts, epoch_batches, join_normal, label_row, training_set
 
 
 def kinds(num_normal: int, num_abnormal: int) -> np.ndarray:
@@ -116,3 +116,32 @@ def test_too_few_videos_for_a_batch_are_named():
         epoch_batches(kinds(9, 5), small("ucf-crime", batch_size=64), 0)
     with pytest.raises(BadInput, match="at least 1 normal and 1 abnormal videos, got 9 and 0"):
         epoch_batches(kinds(9, 0), small("custom"), 0)
+
+
+def test_joined_videos_keep_their_label_and_get_normal_company():
+    config = small(join=3, visual_length=12)
+    rows = [(f"n{i}", video(2 + i, seed=i), ["Normal"]) for i in range(3)]
+    videos = training_set([*rows, ("f", video(4), ["Fighting"])], CLASSES, config)
+    batches = [[0, 1, 3], [2, 3, 3]] * 10
+    samples = [sample for batch in join_normal(batches, videos, config, epoch=0) for sample in batch]
+    assert [sample.labelled for sample in samples] == [row for batch in batches for row in batch]
+    assert {len(sample.rows) for sample in samples} > {1, 2}
+    for sample in samples:
+        company = list(sample.rows)
+        company.remove(sample.labelled)
+        assert 3 not in company
+        assert len(company) <= 3
+        assert sum(len(videos.videos[row]) for row in sample.rows) <= 12
+    fights = [sample.rows.index(3) for sample in samples if sample.labelled == 3]
+    assert len(set(fights)) > 1  # not always at the same place
+    features, lengths, labels = videos.batch(samples[:2], None)
+    assert (
+        features.shape[1] == int(lengths.max()) == max(sum(len(videos.videos[r]) for r in s.rows) for s in samples[:2])
+    )
+    assert labels.tolist() == videos.labels[[s.labelled for s in samples[:2]]].tolist()
+
+
+def test_without_join_each_video_stands_alone():
+    config = small(join=0)
+    videos = training_set([("n", video(3), ["Normal"]), ("f", video(4), ["Fighting"])], CLASSES, config)
+    assert join_normal([[0, 1]], videos, config, 0) == [[((0,), 0), ((1,), 1)]]

@@ -78,6 +78,11 @@ class VadClipConfig:
         "longer", "a balanced epoch ends with the rarer kind (shorter: code), or repeats it until the other ends"
     )
     drop_last: bool = _option(False, "leave out the last batch of an epoch if it is not full")
+    join: int = _option(
+        0,
+        "normal videos, at most so many, that each training video is joined with in time; makes trimmed clips look like "
+        "untrimmed videos with a short event",
+    )
     validate_every: int = _option(0, "validate each so many batches instead of once per epoch; 0: once per epoch")
     select_on: str = _option("auc", "name of the validation metric whose highest value is the best checkpoint")
     reset_to_best: bool = _option(False, "go back to the best weights so far at the end of each epoch")
@@ -94,7 +99,7 @@ class VadClipConfig:
         for name in ("visual_length", "attn_window", "attn_heads", "topk_ratio", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("attn_layers", "prompt_prefix", "prompt_postfix", "validate_every"):
+        for name in ("attn_layers", "prompt_prefix", "prompt_postfix", "join", "validate_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("temperature", "learning_rate"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,13 @@ from vidlang.nn.padding import check_features, pad_batch, pool_to_length
 from vidlang.nn.seed import epoch_generator
 
 Array = NDArray[np.floating]
+
+
+class Sample(NamedTuple):
+    """One sequence of a batch: videos one after the other, and the one whose label it has. The others are normal."""
+
+    rows: tuple[int, ...]
+    labelled: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +54,11 @@ class TrainingSet:
     def dim(self) -> int:
         return int(self.videos[0].shape[1])
 
-    def batch(self, rows: Sequence[int], num_rows: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, samples: Sequence[Sample], num_rows: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """features [B, T, D], lengths [B], labels [B, C]; T is num_rows, or the longest of the batch where None."""
-        features, lengths = pad_batch([self.videos[row] for row in rows], num_rows)
-        return features, lengths, torch.from_numpy(self.labels[list(rows)])
+        joined = [np.concatenate([self.videos[row] for row in sample.rows]) for sample in samples]
+        features, lengths = pad_batch(joined, num_rows)
+        return features, lengths, torch.from_numpy(self.labels[[sample.labelled for sample in samples]])
 
 
 def training_set(
@@ -145,6 +154,33 @@ def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int
         _split(_shuffled(kind, generator, count), config.batch_size, config.drop_last) for kind in (normal, abnormal)
     )
     return [first + second for first, second in zip(*halves, strict=True)]
+
+
+def join_normal(
+    batches: Sequence[Sequence[int]], videos: TrainingSet, config: VadClipConfig, epoch: int
+) -> list[list[Sample]]:
+    """Every video of the batches with up to ``config.join`` random normal videos before and behind it.
+
+    A sequence never grows over visual_length. A normal sequence stays normal, and an abnormal one keeps its classes, so
+    the labels hold; but where in it the event is, is left to be found.
+    """
+    generator = epoch_generator(config.seed, -1 - epoch)
+    normal = np.flatnonzero(videos.labels[:, 0] == 1)
+
+    def draw(limit: int) -> int:
+        return int(torch.randint(limit, (1,), generator=generator))
+
+    def sample(row: int) -> Sample:
+        rows, length = [row], len(videos.videos[row])
+        for _ in range(draw(config.join + 1) if config.join and len(normal) else 0):
+            other = int(normal[draw(len(normal))])
+            length += len(videos.videos[other])
+            if length > config.visual_length:
+                break
+            rows.insert(draw(2) * len(rows), other)
+        return Sample(tuple(rows), row)
+
+    return [[sample(row) for row in batch] for batch in batches]
 
 
 def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int | None = None) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from vidlang.core.errors import BadInput
 from vidlang.core.progress import Progress
 from vidlang.methods.vadclip.config import VadClipConfig
-from vidlang.methods.vadclip.data import TrainingSet, epoch_batches
+from vidlang.methods.vadclip.data import Sample, TrainingSet, epoch_batches, join_normal
 from vidlang.methods.vadclip.loss import Losses, vadclip_losses
 from vidlang.methods.vadclip.model import VadClip
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
@@ -149,11 +149,11 @@ class _Run:
         config = self.config
         rate = multi_step_rate(config.learning_rate, self.epoch, config.lr_milestones, config.lr_gamma)
         set_rate(self.optimizer, rate)
-        batches = epoch_batches(self.videos.labels, config, self.epoch)
+        batches = join_normal(epoch_batches(self.videos.labels, config, self.epoch), self.videos, config, self.epoch)
         metrics: Mapping[str, float] = {}
         sums = torch.zeros(4, dtype=torch.float64)
-        for step, rows in enumerate(batches):
-            losses = self.step(rows)
+        for step, samples in enumerate(batches):
+            losses = self.step(samples)
             sums += torch.stack([losses.bce, losses.alignment, losses.contrastive, losses.total]).detach().cpu()
             if config.validate_every and step and step % config.validate_every == 0:
                 metrics = self.validated(metrics)
@@ -162,10 +162,10 @@ class _Run:
         means = dict(zip(("bce", "alignment", "contrastive", "total"), (sums / len(batches)).tolist(), strict=True))
         return self.finish(rate, means, metrics, time.monotonic() - started)
 
-    def step(self, rows: list[int]) -> Losses:
+    def step(self, samples: Sequence[Sample]) -> Losses:
         """One batch: losses, gradients, AdamW."""
         num_rows = self.config.visual_length if self.config.padding == "leak" else None
-        features, lengths, labels = (part.to(self.device) for part in self.videos.batch(rows, num_rows))
+        features, lengths, labels = (part.to(self.device) for part in self.videos.batch(samples, num_rows))
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             texts = self.model.encode_text(self.text, self.plan)
