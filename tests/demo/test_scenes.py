@@ -55,6 +55,12 @@ def test_segments_lie_inside_and_on_frames():
             assert edges == pytest.approx(np.round(edges), abs=1e-6)
 
 
+def test_places_and_lights_can_be_chosen():
+    plans = [plan_video(kind, seed=s, places=("square", "street"), lights=("dusk",)) for kind in KINDS for s in (0, 1)]
+    assert {plan.place for plan in plans} == {"square", "street"} and {plan.light for plan in plans} == {"dusk"}
+    assert all(plan.place == "street" for plan in plans if plan.events and plan.events[0].kind == "car crash")
+
+
 def test_normal_videos_carry_no_segment():
     label = plan_video("normal", seed=5).label("normal/v.mp4", "test")
     assert label.classes == ("normal",) and label.segments == () and label.timed and label.split == "test"
@@ -150,6 +156,8 @@ def test_what_cannot_be_planned_is_refused():
         plan_video("flood")
     with pytest.raises(ValueError, match="at least 3 seconds"):
         plan_video("fire", seconds=1)
+    with pytest.raises(ValueError, match="car crash needs a fitting place"):
+        plan_video("car crash", places=("square", "corridor"))
     with pytest.raises(ValueError, match="needs a street or a parking lot, got 'corridor'"):
         VideoPlan("corridor", "day", (Event("car crash", Segment(1, 3)),), 5.0, 0)
     with pytest.raises(ValueError, match="outside the video"):

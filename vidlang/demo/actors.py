@@ -31,7 +31,7 @@ class Actor(Protocol):
 
 def person_height(ground: float, height: int) -> float:
     """Pixels of a grown-up whose feet stand at ``ground`` (fraction of the picture), seen by a raised camera."""
-    return (0.2 + 0.38 * (ground - 0.45)) * height
+    return (0.25 + 0.5 * (ground - 0.45)) * height
 
 
 def smooth_step(value: float) -> float:
@@ -246,9 +246,9 @@ def figure(
     for side, gain in ((0, 0.72), (1, 0.95)):
         thigh, upper_arm = pose.thighs[side], pose.shoulders[side]
         trousers, sleeve = shade(lower, gain), shade(upper, gain)
-        legs.append(two(hip, (thigh, thigh - pose.knees[side]), (0.25, 0.22), 0.045, (trousers, trousers)))
+        legs.append(two(hip, (thigh, thigh - pose.knees[side]), (0.25, 0.22), 0.05, (trousers, trousers)))
         angles = upper_arm, upper_arm + pose.elbows[side]
-        arms.append(two(chest, angles, (0.16, 0.16), 0.035, (sleeve, shade(skin, gain))))
+        arms.append(two(chest, angles, (0.17, 0.17), 0.04, (sleeve, shade(skin, gain))))
     top = reach(neck, -pose.lean, 0.03)
     parts += arms[0] + legs[0] + legs[1] + [limb(screen(hip), screen(top), 0.078 * tall, upper)]
     parts += [disc(*screen(reach(head, np.pi - pose.lean, 0.02)), 0.068 * tall, hair)]

@@ -34,6 +34,7 @@ from vidlang.demo.places import LIGHTS, PLACES, Light, Place, make_light, make_p
 from vidlang.demo.raster import Color, Part, cloud_texture
 
 NORMAL = "normal"
+WITH_LANES = ("street", "parking lot")
 EVENTS = ("fighting", "falling", "car crash", "fire")
 KINDS = (NORMAL, *EVENTS)
 DARKNESS = {"day": 0.0, "dusk": 0.45, "night": 1.0}
@@ -72,7 +73,7 @@ class VideoPlan:
         for event in self.events:
             if event.kind not in EVENTS:
                 raise ValueError(f"an event is one of {', '.join(EVENTS)}, got {event.kind!r}")
-            if event.kind == "car crash" and self.place not in ("street", "parking lot"):
+            if event.kind == "car crash" and self.place not in WITH_LANES:
                 raise ValueError(f"a car crash needs a street or a parking lot, got {self.place!r}")
             if event.segment.duration < 1:
                 raise ValueError(f"an event lasts at least 1 second, got {event.segment}")
@@ -91,20 +92,31 @@ class VideoPlan:
 
 
 def plan_video(
-    kind: str, *, seed: int = 0, seconds: float = 8.0, frame_rate: float = 25.0, size: tuple[int, int] = (144, 192)
+    kind: str,
+    *,
+    seed: int = 0,
+    seconds: float = 8.0,
+    frame_rate: float = 25.0,
+    size: tuple[int, int] = (144, 192),
+    places: Sequence[str] = PLACES,
+    lights: Sequence[str] = LIGHTS,
 ) -> VideoPlan:
     """One short video of a kind: ordinary life, with one event unless the kind is ``normal``.
 
+    Places take turns with the seed; crashes keep to those of ``places`` that have a lane.
+
     Raises:
-        ValueError: for an unknown kind, or a video too short for an event.
+        ValueError: for an unknown kind, no place with a lane for a crash, or a video too short for an event.
     """
     if kind not in KINDS:
         raise ValueError(f"a kind is one of {', '.join(KINDS)}, got {kind!r}")
     if seconds < 3:
         raise ValueError(f"a video needs at least 3 seconds for an event and life around it, got {seconds}")
     random = np.random.default_rng([seed, KINDS.index(kind)])
-    places = PLACES[:2] if kind == "car crash" else PLACES
-    place, light = places[seed % len(places)], LIGHTS[int(random.integers(len(LIGHTS)))]
+    fitting = [place for place in places if kind != "car crash" or place in WITH_LANES]
+    if not fitting or not lights:
+        raise ValueError(f"{kind} needs a fitting place and a light, got {list(places)} and {list(lights)}")
+    place, light = fitting[seed % len(fitting)], lights[int(random.integers(len(lights)))]
     events: tuple[Event, ...] = ()
     if kind != NORMAL:
         length = min(float(random.uniform(1.5, 4.0)), seconds * 0.6)
@@ -237,11 +249,11 @@ class _Stage:
 
     def ordinary_life(self) -> None:
         moment = self.random.uniform
-        for _ in range(1 + self.often(16)):
+        for _ in range(1 + self.often(8)):
             self.passer(moment(-4, self.plan.seconds - 1), moment(0.65, 0.95))
         for _ in range(self.often(4)):
             self.passer(moment(0, self.plan.seconds - 1), moment(1.9, 2.7))
-        for chance, act in ((0.3, self.group), (0.2, self.exercise), (0.15, self.ball), (0.2, self.crouch)):
+        for chance, act in ((0.2, self.group), (0.2, self.exercise), (0.15, self.ball), (0.2, self.crouch)):
             if self.random.random() < chance:
                 act()
         self.traffic()
@@ -268,9 +280,9 @@ class _Stage:
         self.person([(enters, edges[0], ground), (enters + takes, edges[1], ground)])
 
     def group(self) -> None:
-        """Two to four people who talk."""
+        """Two or three people who talk."""
         x, ground = self.somewhere()
-        number = int(self.random.integers(2, 5))
+        number = int(self.random.integers(2, 4))
         for i in range(number):
             place = x + (i - (number - 1) / 2) * 0.42 * self.tall(ground), ground + 2.5 * (i % 2)
             self.person([(0, *place), (self.plan.seconds, *place)], facing=1 if i < number / 2 else -1)
@@ -308,7 +320,7 @@ class _Stage:
     # Cars --------------------------------------------------------------------------------------------------------
 
     def car_length(self, ground: float) -> float:
-        return 1.95 * self.tall(ground)
+        return 1.5 * self.tall(ground)
 
     def new_car(self, ground: float, facing: int) -> Car:
         return Car(CAR_PAINT[int(self.random.integers(len(CAR_PAINT)))], self.car_length(ground), facing)
@@ -427,6 +439,8 @@ def render_collection(
     seconds: float = 8.0,
     frame_rate: float = 25.0,
     size: tuple[int, int] = (144, 192),
+    places: Sequence[str] = PLACES,
+    lights: Sequence[str] = LIGHTS,
     test_share: float = 0.34,
     progress: Progress | None = None,
 ) -> list[Label]:
@@ -446,7 +460,10 @@ def render_collection(
             num_test = round(count * test_share)
             for i in range(count):
                 video_id = f"{kind}/{kind.replace(' ', '_')}_{i:03d}.mp4"
-                plan = plan_video(kind, seed=1000 * seed + i, seconds=seconds, frame_rate=frame_rate, size=size)
+                plan = plan_video(
+                    kind, seed=1000 * seed + i, seconds=seconds, frame_rate=frame_rate, size=size, places=places,
+                    lights=lights,
+                )  # fmt: skip
                 labels.append(plan.label(video_id, "test" if i >= count - num_test else "train"))
                 path = Path(folder) / video_id
                 if not path.exists():
