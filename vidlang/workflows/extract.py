@@ -18,6 +18,7 @@ import numpy as np
 
 from vidlang import __version__
 from vidlang.core import (
+    BadInput,
     FeatureKey,
     FeatureRecipe,
     Features,
@@ -60,6 +61,8 @@ class ExtractOptions:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.num_workers is not None and self.num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, got {self.num_workers}")
+        if self.frame_rate is not None and not 0 < self.frame_rate < float("inf"):
+            raise BadInput(f"The frame rate of images must be positive, got {self.frame_rate:g}.")
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ def extract_videos(
 
     only: takes all ids and returns those that are wanted; None: all.
     """
+    if recipe.reuse_static is not None and recipe.sampling.pick == "mean":  # a repeated row is that of one frame
+        raise BadInput("--reuse-static repeats rows of single frames, so it goes with --pick middle or first only.")
     progress = progress or Progress()
     if only is not None:
         wanted = only([video_id for video_id, _ in videos])
@@ -465,7 +470,7 @@ def default_workers(device: object) -> int:
 def _as_vidlang_error(video_id: str, error: Exception) -> VidlangError:
     if isinstance(error, VidlangError):
         return error
-    logger.error("unexpected failure of %s", video_id, exc_info=error)
+    logger.info("unexpected failure of %s", video_id, exc_info=error)
     wrapped = VidlangError(f"{video_id} failed unexpectedly ({type(error).__name__}: {error}). --verbose shows where.")
     wrapped.__cause__ = error
     return wrapped
