@@ -5,6 +5,8 @@ Exit codes: 0 if every video succeeded, 1 if any failed or the work could not be
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import Annotated
 
@@ -14,6 +16,8 @@ from vidlang import __version__
 from vidlang.cli import cache, datasets, demo, doctor, evaluate, extract, init, models, score, train
 from vidlang.cli.render import warn
 from vidlang.core.errors import BadInput, UnknownName, VidlangError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="vidlang",
@@ -55,16 +59,36 @@ app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
 
 def main() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal has not is shown as an escape
+            stream.reconfigure(errors="backslashreplace")
+    code = _exit_code()
+    if code == INTERRUPTED:
+        warn("Interrupted. What was finished is kept; the same command goes on from there.")
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
         app()
-    except VidlangError as error:
-        if "--verbose" in sys.argv or "-v" in sys.argv:
-            raise
-        warn(f"Error: {error}")
-        sys.exit(2 if isinstance(error, (BadInput, UnknownName)) else 1)
+    except SystemExit as leaving:  # how typer ends, with 130 after Ctrl-C
+        return leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:
-        warn("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        sys.stderr.close()
-        sys.exit(0)
+        return INTERRUPTED
+    except (VidlangError, OSError) as error:
+        if verbose:
+            raise
+        warn(f"Error: {error if isinstance(error, VidlangError) else _machine_trouble(error)}")
+        return 2 if isinstance(error, (BadInput, UnknownName)) else 1
+    return 0
+
+
+def _machine_trouble(error: OSError) -> str:
+    """A full disk, a folder that may not be written, too many open files."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}. Make room or give access, or choose another place; --verbose shows more."

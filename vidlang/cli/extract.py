@@ -157,5 +157,9 @@ def command(
         for line in report.lines():
             say(line)
     if report.num_failed:
+        if quiet:
+            for outcome in report.outcomes:
+                if outcome.error is not None:
+                    warn(f"failed: {outcome.error}")
         warn(f"{report.num_failed} of {len(report.outcomes)} videos failed; the others are kept.")
         raise typer.Exit(1)

@@ -28,14 +28,22 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def plain(text: str) -> str:
+    """Control characters, which a file name may hold, as escapes: ``ESC [2J`` is shown and clears no screen."""
+    return text.translate(_ESCAPES)
+
+
 def say(text: str) -> None:
     """One line of an answer on stdout."""
-    stdout().print(text, markup=False)
+    stdout().print(plain(text), markup=False)
 
 
 def warn(text: str) -> None:
     """One line on stderr."""
-    stderr().print(text, markup=False)
+    stderr().print(plain(text), markup=False)
 
 
 def print_json(value: object) -> None:
@@ -64,7 +72,7 @@ def format_cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}"
-    return str(value)
+    return plain(str(value)).replace("\n", "\\n")
 
 
 def clock(seconds: float) -> str:
@@ -98,8 +106,10 @@ class TerminalProgress(Progress):
         return self.current
 
     def message(self, text: str) -> None:
+        if self.quiet:
+            return
         console = self.current.bars.console if self.current is not None and self.current.running else self.console
-        console.print(text, markup=False)
+        console.print(plain(text), markup=False)
 
 
 class _BarTask(Task):

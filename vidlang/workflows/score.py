@@ -29,7 +29,7 @@ from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import find_encoder
 from vidlang.report.sparkline import sparkline
 from vidlang.report.timeline import timeline_png
-from vidlang.store.atomic import write_bytes, write_text
+from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
@@ -180,6 +180,7 @@ def score(
                     outcomes[index] = replace(outcome, status="done")
                 except VidlangError as error:
                     outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
+                    progress.message(f"failed: {error}")
             task.advance()
     report = ScoreReport(
         scores=tuple(all_scores),
@@ -402,9 +403,9 @@ def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:
     report.folder.mkdir(parents=True, exist_ok=True)
     events = [event for group in report.events for event in group]
     write_scores(report.folder / "scores.jsonl", report.scores)
-    write_text(report.folder / "scores.csv", scores_csv(report.scores))
+    _write_csv(report.folder / "scores.csv", scores_csv(report.scores))
     write_detections(report.folder / "events.jsonl", events)
-    write_text(report.folder / "events.csv", detections_csv(events))
+    _write_csv(report.folder / "events.csv", detections_csv(events))
     if not plot:
         return
     with progress.task("draw", total=len(report.scores), unit="picture") as task:
@@ -412,6 +413,11 @@ def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:
             picture = timeline_png(scores, events=found, threshold=report.threshold)
             write_bytes(picture_path(report.folder, scores.video.id), picture)
             task.advance()
+
+
+def _write_csv(path: Path, text: str) -> None:
+    """In UTF-8; bytes of a file name that are not, as escapes."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def picture_path(folder: Path, video_id: str) -> Path:
