@@ -63,9 +63,9 @@ class FeatureRecipe:
     """Everything that decides the numbers of a feature row."""
 
     encoder: str
-    """Registry name, hub id, or ``local:<hash of the weights>``; ``import:<name>`` for imported files."""
+    """Registry name, hub id, or ``local:<folder name>``."""
     revision: str
-    """Commit of the hub repository, or a hash of the weights."""
+    """Commit of the hub repository, or a hash of the folder; ``imported:…`` for feature files made elsewhere."""
     sampling: Sampling = Sampling()
     preprocess: Preprocess = "exact"
     """``exact`` equals OpenAI CLIP's own preprocessing; ``fast`` resizes tensors (antialiased bicubic)."""

@@ -392,7 +392,13 @@ class _Run:
         metrics: dict[str, float] = {}
         for branch in BRANCHES:
             found = measure(
-                scores, truth, normal=self.plan.class_names[0], branch=branch, detection=(), allow_missing=True
+                scores,
+                truth,
+                normal=self.plan.class_names[0],
+                branch=branch,
+                per_class=False,
+                detection=(),
+                allow_missing=True,
             ).metrics
             for name, source in (("auc", ("frame_auc", "video_auc")), ("ap", ("frame_ap",))):
                 value = next((found[key] for key in source if key in found), None)
