@@ -42,41 +42,67 @@ NormalOption = Annotated[
 ]
 
 
-def options_from(config: type, *, leave_out: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
+def options_from(config: type, panel: str) -> list[inspect.Parameter]:
     """One keyword option per field of a config dataclass; None where the user says nothing, so that a preset decides.
 
-    The field's ``metadata["help"]`` is the help text, its default is shown.
+    The field's ``metadata["help"]`` is the help text; choices and default stand behind it. Metavars are short, since a
+    wide second column leaves no room for the help in a terminal of 80 columns.
     """
     hints = typing.get_type_hints(config)
     parameters = []
     for field in dataclasses.fields(config):
-        if field.name in leave_out or not field.metadata.get("help"):
+        help_text, form = field.metadata.get("help"), _Form.of(hints[field.name])
+        if not help_text or form is None:
             continue
-        kind, is_many = _option_type(hints[field.name])
-        if kind is None:
-            continue
-        text = field.metadata["help"]
-        default = field.default if field.default is not dataclasses.MISSING else None
-        shown = ",".join(map(str, default)) if is_many and default else default
-        option = typer.Option(help=text, show_default=str(shown) if shown is not None else False)
-        annotation = Annotated[Union[kind, None], option]  # type: ignore[valid-type]  # noqa: UP007
+        text = help_text[0].upper() + help_text[1:]
+        choices = f" One of {', '.join(form.choices)}." if form.choices else ""
+        option = typer.Option(
+            help=f"{text.rstrip('.')}.{choices}",
+            metavar=form.metavar,
+            show_default=form.show(field.default) or False,
+            rich_help_panel=panel,
+        )
+        annotation = Annotated[Union[form.kind, None], option]  # type: ignore[name-defined]  # noqa: UP007
         parameters.append(
             inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )
     return parameters
 
 
-def _option_type(hint: Any) -> tuple[Any, bool]:
-    """The type that typer should ask for, and whether it is a comma-separated list. (None, False): not an option."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        kinds = [argument for argument in arguments if argument is not type(None)]
-        return _option_type(kinds[0]) if len(kinds) == 1 else (None, False)
-    if origin is Literal:
-        return Enum("Choice", {str(a): str(a) for a in arguments}, type=str), False
-    if origin is tuple:
-        return str, True
-    return (hint, False) if hint in (int, float, str, bool) else (None, False)
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """How a config field is written on the command line."""
+
+    kind: Any
+    """What typer asks for."""
+    metavar: str
+    choices: tuple[str, ...] = ()
+    many: type | None = None
+    """Type of the parts of a comma-separated list."""
+
+    @classmethod
+    def of(cls, hint: Any) -> _Form | None:
+        """None for a type that has no form here."""
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (Union, types.UnionType):
+            kinds = [argument for argument in arguments if argument is not type(None)]
+            return cls.of(kinds[0]) if len(kinds) == 1 else None
+        if origin is Literal:
+            names = tuple(str(argument) for argument in arguments)
+            return cls(Enum("Choice", {name: name for name in names}, type=str), "NAME", names)
+        if origin is tuple:
+            return cls(str, "A,B,..", many=arguments[0])
+        if hint is bool:  # one word after the option, so that there is no second column of --no-options
+            return cls(Enum("Switch", {"on": "on", "off": "off"}, type=str), "on|off")
+        simple = {int: "N", float: "X", str: "TEXT"}
+        return cls(hint, simple[hint]) if hint in simple else None
+
+    def show(self, default: Any) -> str:
+        if default is dataclasses.MISSING or default is None:
+            return ""
+        if isinstance(default, bool):
+            return "on" if default else "off"
+        return ",".join(map(str, default)) if self.many else str(default)
 
 
 def given(config: type, values: dict[str, Any]) -> dict[str, Any]:
@@ -86,15 +112,16 @@ def given(config: type, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if value is None:
             continue
-        if isinstance(value, Enum):
-            value = value.value
-        if typing.get_origin(hints[name]) is tuple:
-            kind = typing.get_args(hints[name])[0]
+        value = value.value if isinstance(value, Enum) else value
+        form = _Form.of(hints[name])
+        if hints[name] is bool:
+            value = value == "on"
+        elif form is not None and form.many is not None:
             try:
-                value = tuple(kind(part) for part in value.split(",") if part.strip())
+                value = tuple(form.many(part) for part in value.split(",") if part.strip())
             except ValueError as error:
                 flag = name.replace("_", "-")
-                raise BadInput(f"--{flag} takes {kind.__name__}s separated by commas, got {value!r}.") from error
+                raise BadInput(f"--{flag} takes {form.many.__name__}s separated by commas, got {value!r}.") from error
         changes[name] = value
     return changes
 

@@ -31,6 +31,7 @@ from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
 
 app = typer.Typer(help="Train a head on cached features and register it.", no_args_is_help=True)
 
+PUBLISHED = [name for name in PRESETS if name != "custom"]
 PresetChoice = Enum("PresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
 
 
@@ -47,17 +48,21 @@ def top() -> None:
 def vadclip(
     preset: Annotated[
         PresetChoice,  # type: ignore[valid-type]
-        typer.Option(help="Your own classes, or exactly as published, or as the paper says."),
+        typer.Option(
+            help="custom: your own classes. Others: " + ", ".join(n for n in PRESETS if n != "custom") + ".",
+            metavar="NAME",
+        ),
     ] = PresetChoice["custom"],
     manifest: ManifestOption = None,
     normal: NormalOption = None,
     val_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the training videos to validate on.")
+        float, typer.Option(min=0.0, max=0.9, help="Share of the training videos to validate on.", metavar="X")
     ] = 0.2,
     select_on: Annotated[
-        SelectOn, typer.Option(help="Where the best epoch is chosen; test only to reproduce published numbers.")
+        SelectOn,
+        typer.Option(help="Where the best epoch is chosen; test only to reproduce published numbers.", metavar="SPLIT"),
     ] = SelectOn.val,
-    seeds: Annotated[int, typer.Option(min=1, help="Train so many times and report mean and spread.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Train so often; report mean and spread.", metavar="N")] = 1,
     name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
     encoder: EncoderOption = None,
@@ -123,5 +128,5 @@ def vadclip(
         warn(f"Note: {note}")
 
 
-METHOD_OPTIONS = options_from(VadClipConfig)
+METHOD_OPTIONS = options_from(VadClipConfig, "VadCLIP (defaults of the preset custom)")
 app.command("vadclip")(with_options(vadclip, METHOD_OPTIONS))

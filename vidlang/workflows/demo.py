@@ -23,6 +23,8 @@ from vidlang.workflows.train_vadclip import TrainOptions, train_vadclip
 from vidlang.workflows.workspace import open_cache
 
 CAMERA_SECONDS = 60.0
+PLACES = ("street", "square")
+"""Two of the four places, so that a few dozen videos are enough to learn from."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def run_demo(out: Path, *, videos_per_class: int, seed: int, progress: Progress)
     if out.exists() and any(out.iterdir()) and not (out / "labels.csv").exists():
         raise BadInput(f"{out} holds other files. Give an empty or new folder with --out.")
     videos, manifest, camera = out / "videos", out / "labels.csv", out / "camera.mp4"
-    labels = render_collection(videos, seed=seed, videos_per_class=videos_per_class, progress=progress)
+    labels = render_collection(videos, seed=seed, videos_per_class=videos_per_class, places=PLACES, progress=progress)
     write_text(manifest, write_manifest(labels))
     with progress.task("render camera", total=1, unit="video") as task:
         truth = render_camera(camera, plan_camera(seed=seed + 1000, seconds=CAMERA_SECONDS))

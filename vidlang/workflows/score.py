@@ -290,11 +290,11 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
         )
     encoder_name = encoder_of(checkpoint)
     encoder = load_encoder(encoder_name, device=options.device)
-    recipe, notes = checkpoint.recipe, {}
+    recipe, notes = checkpoint.recipe, []
     if recipe.revision.startswith("imported"):
         if not options.cached:
             recipe = replace(recipe, revision=encoder.revision, dtype="float32")
-            notes = {"note": f"trained on imported features; this video's are {recipe.sampling.name} of {encoder_name}"}
+            notes = [f"trained on imported features; this video's are {recipe.sampling.name} of {encoder_name}"]
     elif encoder.revision != recipe.revision:
         raise BadCheckpoint(
             f"The checkpoint {checkpoint.extra.get('name', '')} was trained with {encoder_name} at revision "
@@ -325,8 +325,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
             "recipe": recipe.to_dict(),
             "branch": branch,
             "threshold": threshold,
-            **notes,
-            **_honesty(encoder_name),
+            **_honesty(encoder_name, *notes),
         },
     )
 
@@ -392,10 +391,12 @@ def encoder_of(checkpoint: Checkpoint) -> str:
     return str(checkpoint.extra.get("encoder", checkpoint.recipe.encoder))
 
 
-def _honesty(encoder_name: str) -> dict[str, str]:
-    """What must be said with every result of a weak encoder."""
+def _honesty(encoder_name: str, *notes: str) -> dict[str, str]:
+    """What must be said with every result: of a weak encoder, and what else is given."""
     spec = find_encoder(encoder_name)
-    return {"note": f"made with the bundled encoder 'mini': {spec.note}"} if spec and spec.name == "mini" else {}
+    weak = [f"made with the bundled encoder 'mini': {spec.note}"] if spec and spec.name == "mini" else []
+    said = "; ".join([*notes, *weak])
+    return {"note": said} if said else {}
 
 
 def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:

@@ -35,7 +35,15 @@ from vidlang.metrics.anomaly import measure
 from vidlang.metrics.truth import bounds, cut_rows, ruler_of
 from vidlang.report.timeline import curves_png
 from vidlang.store.atomic import write_bytes, write_text
-from vidlang.store.checkpoints import Checkpoint, ModelRegistry, load_train_state, save_checkpoint, save_train_state
+from vidlang.store.checkpoints import (
+    STATE,
+    Checkpoint,
+    ModelRegistry,
+    check_name,
+    load_train_state,
+    save_checkpoint,
+    save_train_state,
+)
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
@@ -233,6 +241,8 @@ def _text_encoder(encoder_name: str, device: str) -> tuple[TextEncoder, str]:
 
 def _run_name(workspace: Workspace, options: TrainOptions) -> str:
     folder = runs_folder(workspace)
+    if options.name is not None:
+        check_name(options.name)
     if not options.resume:
         name = options.name or datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
         if (folder / name).exists():
@@ -319,7 +329,7 @@ class _Run:
             self._write_log(report.train_state.history)
 
         resume = None
-        if self.options.resume:
+        if self.options.resume and (self.folder / "state" / STATE).is_file():  # else it ended in its first epoch
             tensors, numbers = load_train_state(self.folder / "state")
             resume = TrainState.from_parts(tensors, numbers)
         result = fit(
