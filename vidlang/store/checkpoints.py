@@ -144,6 +144,12 @@ def load_summary(folder: Path) -> CheckpointSummary:
         raise BadCheckpoint(f"{folder / FACTS} is damaged ({detail}). Train or import again.") from cause
 
 
+def check_name(name: str) -> None:
+    """Raises BadInput for a name that no checkpoint can have."""
+    if not name or "/" in name or safe_component(name, folder=True) != name:
+        raise BadInput(f"A checkpoint cannot be called {name!r}. Use letters, digits, dots, '-' and '_'.")
+
+
 class ModelRegistry:
     """Checkpoints by method and name under one folder."""
 
@@ -159,8 +165,7 @@ class ModelRegistry:
         method_folder = self.root / checkpoint.method
         if name is None:
             return self._register_by_time(checkpoint, method_folder)
-        if "/" in name or safe_component(name, folder=True) != name:
-            raise BadInput(f"A checkpoint cannot be called {name!r}. Use letters, digits, dots, '-' and '_'.")
+        check_name(name)
         try:
             return _save(method_folder / name, checkpoint, replace=replace)
         except FileExistsError as cause:

@@ -32,6 +32,7 @@ from vidlang.report.timeline import timeline_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.names import safe_component
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
 from vidlang.video.reader import find_videos
@@ -423,7 +424,7 @@ def _write_csv(path: Path, text: str) -> None:
 
 def picture_path(folder: Path, video_id: str) -> Path:
     """Where the timeline of a video lies: ``fight/x.mp4`` → ``fight__x.mp4.png``."""
-    return folder / (video_id.replace("/", "__") + ".png")
+    return folder / (safe_component(video_id.replace("/", "__")) + ".png")
 
 
 def describe(report: ScoreReport) -> str:
