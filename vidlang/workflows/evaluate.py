@@ -55,14 +55,19 @@ def evaluate_anomaly(
     """
     path = find_results(workspace, results)
     scores = read_scores(path)
+    if not scores:
+        raise BadInput(f"{path} holds no scores. Run: vidlang score videos/")
     ids = [item.video.id for item in scores]
-    labels = truth_of(ids, manifest, split)
+    missing: list[str] | None = [] if allow_missing else None
+    labels = truth_of(ids, manifest, split, missing)
     if split is not None:  # scores of other splits are not part of the question
         wanted = {label.video_id for label in labels}
         scores = [item for item in scores if item.video.id in wanted]
     metrics: dict[str, dict[str, float]] = {}
     undefined: dict[str, str] = {}
     notes: list[str] = []
+    if missing:
+        notes.append(f"{len(missing)} labelled videos have no scores and are left out, such as {missing[0]}")
     for branch in branches_of(scores):
         report = measure(
             scores, labels, normal=normal, branch=branch, detection=(detection,), allow_missing=allow_missing
@@ -90,8 +95,13 @@ def branches_of(scores: Sequence[Scores]) -> list[str | None]:
     return [main, *sorted(shared - {main})] if shared else [None]
 
 
-def truth_of(ids: Sequence[str], manifest: Path | None, split: str | None) -> list[Label]:
-    """Labels for scored videos, under the ids of the scores (matched by file name where paths differ)."""
+def truth_of(
+    ids: Sequence[str], manifest: Path | None, split: str | None, missing: list[str] | None = None
+) -> list[Label]:
+    """Labels for scored videos, under the ids of the scores (matched by file name where paths differ).
+
+    missing: takes the labelled videos without scores, and allows them
+    """
     if manifest is None:
         if split is not None:
             raise BadInput("--split names a part of a manifest; give one with --manifest.")
@@ -108,7 +118,7 @@ def truth_of(ids: Sequence[str], manifest: Path | None, split: str | None) -> li
             raise BadInput(f"{manifest} has no video of the split {split!r}.")
     if set(ids) >= {label.video_id for label in labels}:
         return labels
-    return match_ids(labels, ids)
+    return match_ids(labels, ids, missing=missing)
 
 
 def folder_labels(ids: Sequence[str]) -> tuple[list[Label], list[str]]:
