@@ -172,7 +172,7 @@ def command(
         paths,
         open_cache(place),
         recipe,
-        encoder_loader(encoder or place.settings.encoder, recipe, device or place.settings.device),
+        encoder_loader(encoder or place.settings.encoder, recipe.precision, device or place.settings.device, progress),
         ExtractOptions(batch_size, workers, overwrite, frame_rate),
         progress,
     )

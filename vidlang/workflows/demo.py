@@ -64,7 +64,9 @@ def run_demo(out: Path, *, videos_per_class: int, seed: int, progress: Progress)
     workspace = Workspace(out / ".vidlang", Settings(encoder="mini"))
     write_settings(workspace, workspace.settings)
     recipe = make_recipe(workspace.settings, RecipeChanges())
-    extracted = extract([videos], open_cache(workspace), recipe, encoder_loader("mini", recipe, "auto"), None, progress)
+    extracted = extract(
+        [videos], open_cache(workspace), recipe, encoder_loader("mini", recipe.precision, "auto"), None, progress
+    )
     yield Step(f"vidlang extract {videos}", tuple(extracted.lines()))
 
     trained = train_vadclip(workspace, TrainOptions(manifest=manifest), progress=progress)

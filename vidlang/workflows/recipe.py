@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Progress, Sampling
+from vidlang.core.features import Precision
 from vidlang.encoders.registry import find_encoder
 from vidlang.encoders.weights import locate
 from vidlang.store.feature_cache import FeatureCache
@@ -72,29 +74,35 @@ def encoder_identity(name: str) -> tuple[str, str]:
 
 
 def encoder_loader(
-    name: str, recipe: FeatureRecipe, device: str, progress: Progress | None = None
+    name: str, precision: Precision, device: str, progress: Progress | None = None
 ) -> Callable[[], ClipEncoder]:
-    """A function that loads the recipe's encoder, for workflows that may find nothing to encode."""
+    """A function that loads an encoder once, for workflows that may find nothing to encode.
 
+    Weights that are not on this machine are downloaded, which the progress says.
+    """
+
+    @cache
     def load() -> ClipEncoder:
         from vidlang.encoders.clip import load_encoder
 
-        return load_encoder(name, device=device, precision=recipe.precision)
+        return load_encoder(name, device=device, precision=precision, allow_download=True, progress=progress)
 
     return load
 
 
-def recipe_in_cache(cache: FeatureCache, wanted: FeatureRecipe, asked_for: bool, progress: Progress) -> FeatureRecipe:
+def recipe_in_cache(
+    features: FeatureCache, wanted: FeatureRecipe, asked_for: bool, progress: Progress
+) -> FeatureRecipe:
     """The wanted recipe if the cache has videos of it; else the only one there, unless a certain one was asked for.
 
     Raises:
         MissingFeatures: nothing fits, with what to run.
     """
-    recipes = cache.recipes()
+    recipes = features.recipes()
     if wanted in recipes:
         return wanted
     if not recipes:
-        raise MissingFeatures(f"The cache {cache.root} is empty. Run: vidlang extract videos/")
+        raise MissingFeatures(f"The cache {features.root} is empty. Run: vidlang extract videos/")
     if asked_for or len(recipes) > 1:
         names = "; ".join(f"{recipe.name} ({recipe.fingerprint})" for recipe in recipes)
         raise MissingFeatures(

@@ -128,7 +128,7 @@ class _Scorer:
     """A way to turn features into a prediction, and all that must be said about it."""
 
     recipe: FeatureRecipe
-    encoder_name: str
+    load_encoder: Callable[[], ClipEncoder]
     predict: Callable[[Features], Prediction]
     class_names: tuple[str, ...]
     branch: Branch
@@ -160,7 +160,7 @@ def score(
             find_videos([Path(path) for path in paths]),
             cache,
             scorer.recipe,
-            encoder_loader(scorer.encoder_name, scorer.recipe, options.device),
+            scorer.load_encoder,
             extraction or ExtractOptions(),
             progress,
             only=_wanted(options),
@@ -270,17 +270,16 @@ def _scores_of(features: Features, scorer: _Scorer) -> Scores:
 def _make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
     registry = ModelRegistry(workspace.models_dir)
     if options.labels is None and (options.checkpoint is not None or registry.has("vadclip")):
-        return _trained(registry.find("vadclip", options.checkpoint), options, changes)
+        return _trained(registry.find("vadclip", options.checkpoint), options, changes, progress)
     if options.labels is None:
         progress.message(
             "No trained checkpoint in this workspace (vidlang train vadclip makes one): scoring zero-shot, looking for "
             "the thirteen classes of UCF-Crime. Name your own with --labels."
         )
-    return _zero_shot(workspace, options, changes)
+    return _zero_shot(workspace, options, changes, progress)
 
 
-def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChanges) -> _Scorer:
-    from vidlang.encoders.clip import load_encoder
+def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
     from vidlang.methods.vadclip.config import VadClipConfig
     from vidlang.methods.vadclip.predict import Predictor
 
@@ -290,7 +289,8 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
             "--encoder and the sampling options out, or train another one."
         )
     encoder_name = encoder_of(checkpoint)
-    encoder = load_encoder(encoder_name, device=options.device)
+    load = encoder_loader(encoder_name, checkpoint.recipe.precision, options.device, progress)
+    encoder = load()
     recipe, notes = checkpoint.recipe, []
     if recipe.revision.startswith("imported"):
         if not options.cached:
@@ -314,7 +314,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
     threshold = stored if options.threshold is None else options.threshold
     return _Scorer(
         recipe=recipe,
-        encoder_name=encoder_name,
+        load_encoder=load,
         predict=lambda features: predictor.predict(features.values),
         class_names=checkpoint.class_names,
         branch=branch,
@@ -331,21 +331,20 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
     )
 
 
-def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges) -> _Scorer:
-    from vidlang.encoders.clip import load_encoder
+def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
     from vidlang.methods.vadclip.predict import zero_shot
 
     if options.branch not in (None, "a"):
         raise BadInput("Zero-shot scoring compares with texts, which is the A-branch; leave --branch out.")
     recipe = make_recipe(workspace.settings, changes)
     encoder_name = changes.encoder or workspace.settings.encoder
-    encoder = load_encoder(encoder_name, device=options.device)
+    load = encoder_loader(encoder_name, recipe.precision, options.device, progress)
     labels = options.labels or UCF_CRIME_PHRASES
-    text_features = _class_texts(encoder, labels)
+    text_features = _class_texts(load(), labels)
     threshold = 0.5 if options.threshold is None else options.threshold
     return _Scorer(
         recipe=recipe,
-        encoder_name=encoder_name,
+        load_encoder=load,
         predict=lambda features: zero_shot(features.values, text_features),
         class_names=("normal", *labels),
         branch="a",

@@ -46,7 +46,7 @@ from vidlang.store.checkpoints import (
 )
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
 
 if TYPE_CHECKING:
     from vidlang.methods.vadclip.model import VadClip
@@ -141,7 +141,8 @@ def train_vadclip(
     recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
     plan = _plan(cache, recipe, options)
     encoder_name = changes.encoder or _loadable_name(workspace, recipe)
-    text, device = _text_encoder(encoder_name, options.device)
+    encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
+    text, device = encoder.text, str(encoder.device)
     name = _run_name(workspace, options)
     reports = []
     for index in range(options.num_seeds):
@@ -230,13 +231,6 @@ def _loadable_name(workspace: Workspace, recipe: FeatureRecipe) -> str:
     if recipe.encoder.startswith("local:"):
         return workspace.settings.encoder
     return recipe.encoder
-
-
-def _text_encoder(encoder_name: str, device: str) -> tuple[TextEncoder, str]:
-    from vidlang.encoders.clip import load_encoder
-
-    encoder = load_encoder(encoder_name, device=device)
-    return encoder.text, str(encoder.device)
 
 
 def _run_name(workspace: Workspace, options: TrainOptions) -> str:
