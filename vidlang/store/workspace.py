@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vidlang.core.errors import BadInput
-from vidlang.core.features import Crops, Dtype, Pick, Precision, Preprocess
+from vidlang.core.features import Crops, Dtype, FeatureRecipe, Pick, Precision, Preprocess, Sampling
 from vidlang.store.atomic import write_text
 
 ENVIRONMENT_VARIABLE = "VIDLANG_WORKSPACE"
@@ -103,7 +104,18 @@ def _settings_from(values: Mapping[str, Any], path: Path) -> Settings:
         kinds = expected.get(key, (str,))
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise BadInput(f"{path}: {key} must be {' or '.join(k.__name__ for k in kinds)}, got {value!r}.")
-    return Settings(**values)
+    settings = Settings(**values)
+    try:
+        _as_recipe(settings)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}. Correct it.") from error
+    return settings
+
+
+def _as_recipe(settings: Settings) -> FeatureRecipe:
+    """The settings as the core type that knows which values can be."""
+    sampling = Sampling(settings.stride, settings.pick, settings.fps, settings.crops)
+    return FeatureRecipe(settings.encoder, "any", sampling, settings.preprocess, settings.precision, settings.dtype)
 
 
 def write_settings(workspace: Workspace, settings: Settings) -> Path:
@@ -114,7 +126,7 @@ def write_settings(workspace: Workspace, settings: Settings) -> Path:
         if value is None:
             lines.append(f"# {setting.name} =")
         else:
-            lines.append(f"{setting.name} = " + (f'"{value}"' if isinstance(value, str) else f"{value}"))
+            lines.append(f"{setting.name} = {json.dumps(value, ensure_ascii=False)}")  # what JSON writes, TOML reads
     workspace.root.mkdir(parents=True, exist_ok=True)
     path = workspace.root / SETTINGS_FILE
     write_text(path, "\n".join(lines) + "\n")
