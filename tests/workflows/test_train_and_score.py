@@ -280,6 +280,8 @@ def test_cached_scoring_takes_patterns_and_names_what_is_damaged(workspace, cach
     report = score(["fight/*"], workspace, ScoreOptions(cached=True, plot=False), progress=notes)
     assert report.num_failed == 1 and len(report.scores) == 5
     assert any("fight0" in message and "damaged" in message for message in notes.messages)
+    with pytest.raises(BadInput, match="--crop 3 asks for one of ten crops"):
+        score(["fight/*"], workspace, ScoreOptions(cached=True, crop="3"))
     with pytest.raises(BadInput, match=r"No video in .* matches fire/\*"):
         score(["fire/*"], workspace, ScoreOptions(cached=True))
 

@@ -114,9 +114,10 @@ def compare_with_npy(
     cache: FeatureCache, video_id: str, file: Path, fingerprint: str | None, crop: int
 ) -> dict[str, Any]:
     """Cosine of each cached row with the same row of a file."""
-    features = cache.get(one_key(cache, video_id, fingerprint)).crop(crop)
+    features = cache.get(one_key(cache, video_id, fingerprint))
     rows = read_rows(file)
     try:
+        features = features.crop(crop)
         cosines = compare_rows(features.values, rows)
     except ValueError as error:
         raise BadInput(f"{file} cannot be compared with {video_id}: {error}") from error

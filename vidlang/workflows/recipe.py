@@ -47,6 +47,8 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
 
     if changes.stride is not None and changes.fps is not None:
         raise BadInput("--stride and --fps are two ways to say the same thing; give one of them.")
+    if changes.reuse_static is not None and not 0 <= changes.reuse_static < float("inf"):
+        raise BadInput(f"--reuse-static takes grey levels from 0 on, got {changes.reuse_static:g}.")
     fps = None if changes.stride is not None else chosen("fps")
     try:
         sampling = Sampling(stride=chosen("stride"), pick=chosen("pick"), fps=fps, crops=chosen("crops"))

@@ -153,6 +153,8 @@ def score(
     options, progress = options or ScoreOptions(), progress or Progress()
     cache = FeatureCache(workspace.cache_dir)
     scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
+    if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
+        raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
     if options.cached:
         outcomes = _cached(cache, scorer.recipe, [str(path) for path in paths], _wanted(options))
     else:

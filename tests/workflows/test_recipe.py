@@ -1,0 +1,79 @@
+"""Flags beat the settings file, the file beats the defaults; and which features of a cache a command means."""
+
+from __future__ import annotations
+
+import pytest
+from stand_ins import Notes, put, recipe_of, video_rows
+
+from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Sampling, UnknownName
+from vidlang.encoders.registry import find_encoder
+from vidlang.store.workspace import Settings
+from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
+
+
+def test_the_defaults_are_a_clip_by_stride():
+    recipe = make_recipe(Settings(), RecipeChanges())
+    spec = find_encoder("clip-vit-b16")
+    assert spec is not None
+    assert recipe == FeatureRecipe("clip-vit-b16", spec.revision, Sampling(16, "middle"), "exact", "float32", "float32")
+
+
+def test_settings_beat_defaults_and_flags_beat_settings():
+    settings = Settings(encoder="mini", stride=8, pick="first", crops="ten", preprocess="fast", dtype="float16")
+    from_file = make_recipe(settings, RecipeChanges())
+    assert (from_file.encoder, from_file.sampling) == ("mini", Sampling(8, "first", None, "ten"))
+    assert (from_file.preprocess, from_file.dtype) == ("fast", "float16")
+    flags = RecipeChanges(
+        encoder="clip-vit-b32", stride=4, pick="mean", crops="center", preprocess="exact", dtype="float32"
+    )
+    from_flags = make_recipe(settings, flags)
+    assert (from_flags.encoder, from_flags.sampling) == ("clip-vit-b32", Sampling(4, "mean"))
+    assert (from_flags.preprocess, from_flags.dtype) == ("exact", "float32")
+
+
+def test_a_stride_on_the_command_line_beats_fps_in_the_file():
+    assert make_recipe(Settings(fps=2.0), RecipeChanges()).sampling.fps == 2.0
+    assert make_recipe(Settings(fps=2.0), RecipeChanges(stride=16)).sampling.fps is None
+    assert make_recipe(Settings(stride=8), RecipeChanges(fps=1.0)).sampling.fps == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (RecipeChanges(stride=4, fps=2.0), "two ways to say the same thing"),
+        (RecipeChanges(stride=0), "stride must be at least 1 frame, got 0"),
+        (RecipeChanges(fps=float("nan")), "fps must be positive and finite, got nan"),
+        (RecipeChanges(pick="last"), "pick must be one of 'middle', 'first', 'mean', got 'last'"),
+        (RecipeChanges(reuse_static=-1.0), "reuse_static"),
+        (RecipeChanges(reuse_static=float("nan")), "reuse_static"),
+    ],
+)
+def test_what_cannot_be_is_bad_input(changes, message):
+    with pytest.raises(BadInput, match=message):
+        make_recipe(Settings(encoder="mini"), changes)
+
+
+def test_an_unknown_encoder_gets_a_suggestion():
+    with pytest.raises(UnknownName, match=r"no encoder called 'mimi'\. Did you mean 'mini'\?"):
+        make_recipe(Settings(), RecipeChanges(encoder="mimi"))
+
+
+def test_an_empty_cache_says_what_to_run(cache, encoder):
+    with pytest.raises(MissingFeatures, match=r"is empty\. Run: vidlang extract"):
+        recipe_in_cache(cache, recipe_of(encoder), False, Notes())
+
+
+def test_the_wanted_recipe_wins_else_the_only_one_else_the_choice_is_the_users(cache, encoder):
+    notes = Notes()
+    wanted, other, third = (recipe_of(encoder, stride=stride) for stride in (16, 8, 4))
+    put(cache, other, "a.mp4", video_rows(3, 0))
+    assert recipe_in_cache(cache, wanted, False, notes) == other
+    assert notes.messages == ["Using the one recipe in the cache: mini/stride8-middle."]
+    with pytest.raises(MissingFeatures, match=r"no features of mini/stride16-middle\. It has: mini/stride8-middle"):
+        recipe_in_cache(cache, wanted, True, notes)
+    put(cache, third, "a.mp4", video_rows(3, 0))
+    with pytest.raises(MissingFeatures, match="stride4-middle"):
+        recipe_in_cache(cache, wanted, False, notes)
+    put(cache, wanted, "a.mp4", video_rows(3, 0))
+    assert recipe_in_cache(cache, wanted, False, notes) == wanted
+    assert len(notes.messages) == 1
