@@ -95,7 +95,7 @@ def fit(
             f"The features have dimension {videos.dim}, the text encoder's space has {text.dim}. "
             "Train with the encoder that made the features."
         )
-    run = _Run(videos, config, text, validate, torch.device(device))
+    run = Trainer(videos, config, text, validate, device)
     if resume is not None:
         run.go_on(resume)
     with (progress or Progress()).task("training", total=config.epochs, unit="epochs") as task:
@@ -118,18 +118,19 @@ class _Best:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-class _Run:
-    """The moving parts of one training."""
+class Trainer:
+    """The moving parts of one training: model, optimizer, what is best. ``fit`` drives it epoch by epoch."""
 
     def __init__(
         self,
         videos: TrainingSet,
         config: VadClipConfig,
         text: TextEncoder,
-        validate: Validate | None,
-        device: torch.device,
+        validate: Validate | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
-        self.videos, self.config, self.text, self.validate, self.device = videos, config, text, validate, device
+        self.videos, self.config, self.text, self.validate = videos, config, text, validate
+        self.device = torch.device(device)
         self.model = new_model(config, text).to(device)
         self.plan: PromptPlan = plan_prompts(text, videos.prompts, config.prompt_prefix, config.prompt_postfix)
         self.optimizer = torch.optim.AdamW(
