@@ -44,8 +44,8 @@ def test_a_stride_on_the_command_line_beats_fps_in_the_file():
         (RecipeChanges(stride=0), "stride must be at least 1 frame, got 0"),
         (RecipeChanges(fps=float("nan")), "fps must be positive and finite, got nan"),
         (RecipeChanges(pick="last"), "pick must be one of 'middle', 'first', 'mean', got 'last'"),
-        (RecipeChanges(reuse_static=-1.0), "reuse_static"),
-        (RecipeChanges(reuse_static=float("nan")), "reuse_static"),
+        (RecipeChanges(reuse_static=-1.0), "--reuse-static takes grey levels"),
+        (RecipeChanges(reuse_static=float("nan")), "--reuse-static takes"),
     ],
 )
 def test_what_cannot_be_is_bad_input(changes, message):
