@@ -14,6 +14,9 @@ from vidlang.core.features import check_rulers
 from vidlang.core.segments import Segment
 from vidlang.core.video import VideoInfo
 
+BRANCH_TITLES = {"c": "C-branch (classifier)", "a": "A-branch (class texts)", "fusion": "mean of both branches"}
+"""How the anomaly curves of VadCLIP's two branches are called where people read them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:

@@ -64,7 +64,16 @@ def load_encoder(
 
     pixels = PixelRecipe.from_folder(source.folder, vision.vision_model.config.image_size)
     logger.info("encoder %s at %s on %s in %s", source.name, source.revision, chosen, precision)
-    return ClipEncoder(source.name, source.revision, vision, load_text, pixels, device=chosen, precision=precision)
+    return ClipEncoder(
+        source.name,
+        source.revision,
+        vision,
+        load_text,
+        pixels,
+        device=chosen,
+        precision=precision,
+        logit_scale=weights.read_logit_scale(source),
+    )
 
 
 def pull_encoder(name: str, progress: Progress | None = None) -> Path:
@@ -94,6 +103,7 @@ class ClipEncoder:
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
+        logit_scale: float = 100.0,
     ) -> None:
         """vision: its image side is taken over, cast and moved    load_text: runs on first use of ``text``"""
         self.name = name
@@ -104,6 +114,8 @@ class ClipEncoder:
         self.precision: Precision = precision
         _check_precision(precision, self.device)
         self.pixels = pixels
+        self.logit_scale = logit_scale
+        """What this CLIP multiplies cosines by before a softmax over texts."""
         self.dim: int = vision.visual_projection.out_features
         self.image_size = pixels.size
         self._load_text = load_text

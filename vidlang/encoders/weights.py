@@ -103,6 +103,17 @@ def load_text_tower(source: EncoderSource) -> tuple[CLIPTextModelWithProjection 
         ) from error
 
 
+def read_logit_scale(source: EncoderSource) -> float:
+    """What this CLIP multiplies cosines by before a softmax; 100 where its files do not say."""
+    from safetensors import safe_open
+
+    for file in sorted(source.folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            if "logit_scale" in tensors.keys():  # noqa: SIM118 - not a dict
+                return float(tensors.get_tensor("logit_scale").float().exp())
+    return 100.0
+
+
 def load_both_towers(source: EncoderSource) -> CLIPModel:
     """The whole model, float32, in evaluation mode; for writing it into files of others."""
     from transformers.models.clip.modeling_clip import CLIPModel

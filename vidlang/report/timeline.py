@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core.results import Detection, Scores
+from vidlang.core.results import BRANCH_TITLES, Detection, Scores
 from vidlang.core.segments import Segment
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _draw_curves(axis: Axes, scores: Scores, threshold: float | None) -> tuple[l
         columns = reduce_rows(curve, scores.seconds)
         x, y = stairs(columns.seconds, columns.highest)
         handles += axis.plot(x, y, color=THIN_COLORS[i % len(THIN_COLORS)], linewidth=0.8, zorder=3)
-        labels.append(name)
+        labels.append(BRANCH_TITLES.get(name, name))
     columns = reduce_rows(scores.anomaly, scores.seconds)
     x, y = stairs(columns.seconds, columns.highest)
     reduced = len(columns.highest) < len(scores.anomaly)
@@ -262,7 +262,8 @@ def _draw_curves(axis: Axes, scores: Scores, threshold: float | None) -> tuple[l
         _, low = stairs(columns.seconds, columns.lowest)
         axis.fill_between(x, low, y, color=CURVE_COLOR, alpha=0.25, linewidth=0, zorder=2)
     handles[:0] = axis.plot(x, y, color=CURVE_COLOR, linewidth=1.0 if reduced else 1.6, zorder=4, solid_capstyle="butt")
-    labels[:0] = [f"{chosen} (chosen)" if others else chosen]
+    title = BRANCH_TITLES.get(chosen, chosen)
+    labels[:0] = [f"{title}, chosen" if others else title]
     if threshold is not None:
         handles.append(axis.axhline(threshold, color=THRESHOLD_COLOR, linewidth=1.0, linestyle=(0, (5, 3)), zorder=3))
         labels.append(f"threshold {threshold:.2f}")

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidlang.core import BadInput, Label, Scores
+from vidlang.core.results import BRANCH_TITLES
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
 from vidlang.metrics.anomaly import measure
 from vidlang.store.results import read_scores
 from vidlang.store.workspace import Workspace
-
-BRANCH_TITLES = {"c": "C-branch (classifier)", "a": "A-branch (class texts)", "fusion": "mean of both branches"}
 
 
 @dataclass(frozen=True)

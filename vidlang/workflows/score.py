@@ -23,6 +23,7 @@ from vidlang.core import (
     Scores,
     VidlangError,
 )
+from vidlang.core.results import BRANCH_TITLES
 from vidlang.core.segments import run_segment, runs
 from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import match_ids
@@ -347,7 +348,7 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
     return _Scorer(
         recipe=recipe,
         load_encoder=load,
-        predict=lambda features: zero_shot(features.values, text_features),
+        predict=lambda features: zero_shot(features.values, text_features, scale=load().logit_scale),
         class_names=("normal", *labels),
         branch="a",
         threshold=threshold,
@@ -436,8 +437,9 @@ def describe(report: ScoreReport) -> str:
         if made_by["method"] == "vadclip"
         else f"zero-shot, looking for {', '.join(made_by['labels'])}"
     )
-    branch = {"c": "C-branch", "a": "A-branch", "fusion": "mean of both branches"}[made_by["branch"]]
-    line = f"{how}; {branch}; events from {report.threshold:.2f}; encoder {made_by['encoder']}"
+    line = (
+        f"{how}; {BRANCH_TITLES[made_by['branch']]}; events from {report.threshold:.2f}; encoder {made_by['encoder']}"
+    )
     return f"{line}\nNote: {made_by['note']}" if made_by.get("note") else line
 
 
