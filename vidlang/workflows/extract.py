@@ -34,6 +34,7 @@ from vidlang.engines.local import Finished, LocalEngine, Produced
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import find_videos, identify
 from vidlang.video.snippets import open_snippets
+from vidlang.video.static import StaticScene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -309,7 +310,7 @@ class _Run:
         assert encoder is not None
         identity = identify(job.path)
         fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
-        reuse = _StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
+        reuse = StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
         with open_snippets(
             job.path,
             self.recipe.sampling,
@@ -399,59 +400,6 @@ class _Run:
             if owner[0] != video_id
         ]
         self.pending = _Pending([pixels for pixels, _ in kept], [owner for _, owner in kept])
-
-
-class _StaticScene:
-    """Tells which frames show what the last encoded frame showed.
-
-    Two frames are the same when no cell of an 16 x 16 grid differs by more than ``epsilon`` grey levels on average. The
-    mean over a cell averages camera noise out, and the largest cell decides, so that a small figure in a large still
-    picture counts as motion. Frames are compared with the last *encoded* one: slow drift adds up and is seen.
-    """
-
-    GRID = 16
-    CHECK_EVERY = 25
-    """Of the reusable frames, one in so many is encoded all the same, to measure what reuse costs."""
-
-    def __init__(self, epsilon: float) -> None:
-        self.epsilon = epsilon
-        self.encoded: np.ndarray | None = None
-        self.encoded_row = 0
-        self.num_static = 0
-
-    def sort_out(
-        self, frames: np.ndarray, rows: list[tuple[int, ...]]
-    ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
-        """Indices of frames to encode, (row, repeated row) pairs, (position among the encoded, repeated row) checks."""
-        keep: list[int] = []
-        reused: list[tuple[int, int]] = []
-        checks: list[tuple[int, int]] = []
-        for index, frame in enumerate(frames):
-            cells = self._cells(frame)
-            static = (
-                self.encoded is not None
-                and self.encoded.shape == cells.shape
-                and float(np.abs(cells - self.encoded).max()) <= self.epsilon
-                and len(rows[index]) == 1
-            )
-            if static:
-                self.num_static += 1
-                if self.num_static % self.CHECK_EVERY:
-                    reused.append((rows[index][0], self.encoded_row))
-                    continue
-                checks.append((len(keep), self.encoded_row))
-            keep.append(index)
-            self.encoded, self.encoded_row = cells, rows[index][0]
-        return keep, reused, checks
-
-    def _cells(self, frame: np.ndarray) -> np.ndarray:
-        """[H, W, 3] → [16, 16] mean green values; green carries most of the luminance and needs no conversion."""
-        height, width = frame.shape[:2]
-        rows = np.linspace(0, height, min(self.GRID, height) + 1).astype(int)[:-1]
-        columns = np.linspace(0, width, min(self.GRID, width) + 1).astype(int)[:-1]
-        sums = np.add.reduceat(np.add.reduceat(frame[:, :, 1], rows, axis=0, dtype=np.float32), columns, axis=1)
-        areas = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
-        return sums / areas
 
 
 def _share_read(info: VideoInfo, sampling: Sampling, rows: Sequence[tuple[int, ...]]) -> float:

@@ -32,7 +32,7 @@ from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manif
 from vidlang.methods.base import TextEncoder
 from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
 from vidlang.metrics.anomaly import measure
-from vidlang.metrics.truth import bounds, cut_rows, ruler_of
+from vidlang.metrics.threshold import best_threshold
 from vidlang.report.timeline import curves_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.checkpoints import (
@@ -485,43 +485,3 @@ class _Run:
                     "options and cache, or start a new run."
                 )
         write_text(path, json.dumps(run, indent=1) + "\n")
-
-
-def best_threshold(scores: Sequence[Scores], truth: Sequence[Label], branch: str, normal: str) -> float:
-    """The score that separates best, by F1: over rows where times of events are known, else over videos' peaks.
-
-    Half-way between the two neighbouring scores, so that the answer does not hang on one of them; 0.5 where nothing
-    can be separated.
-    """
-    by_id = {label.video_id: label for label in truth}
-    values, true, weights = [], [], []
-    for item in scores:
-        label, curve = by_id[item.video.id], item.branches[branch]
-        abnormal = normal not in label.classes
-        if label.timed or (label.segments and abnormal):
-            ruler = ruler_of([label])
-            events = [e for e in label.segments if e.label != normal]
-            rows = (item.frames if ruler == "frames" else item.seconds).astype(np.float64)
-            pieces = cut_rows(rows, [bounds(event, ruler, item.frames, item.seconds) for event in events])
-            values.append(curve[pieces.rows])
-            true.append(pieces.truth)
-            weights.append(pieces.weights / max(float(pieces.weights.sum()), 1e-9))
-        else:
-            values.append(curve.max(keepdims=True))
-            true.append(np.array([abnormal]))
-            weights.append(np.ones(1))
-    return _best_f1(np.concatenate(values), np.concatenate(true), np.concatenate(weights))
-
-
-def _best_f1(values: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(-values, kind="stable")
-    values, hits = values[order], np.where(truth[order], weights[order], 0.0)
-    total = hits.sum()
-    if total <= 0 or total >= weights.sum():
-        return 0.5
-    found = np.cumsum(hits)
-    f1 = 2 * found / (np.cumsum(weights[order]) + total)
-    last_of_ties = np.append(values[1:] < values[:-1], True)
-    best = int(np.argmax(np.where(last_of_ties, f1, -1.0)))
-    below = float(values[best + 1]) if best + 1 < len(values) else 0.0
-    return (float(values[best]) + below) / 2
