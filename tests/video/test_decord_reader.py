@@ -76,6 +76,13 @@ def test_another_last_frame_speaks_against_decord(monkeypatch, coded):
     assert why_not_decord(path, read_facts(path)) == "decord shows another last frame"
 
 
+def test_long_videos_are_left_to_pyav(monkeypatch, coded):
+    pytest.importorskip("decord")
+    path = coded("h264-closed")
+    monkeypatch.setattr(decord_reader, "MEMORY", 60 * 48 * 80 * 3 - 1)
+    assert "so long a video" in (why_not_decord(path, read_facts(path)) or "")
+
+
 def test_scaling_is_left_to_pyav(coded):
     pytest.importorskip("decord")
     path = coded("h264-closed")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidlang.core.errors import BadVideo
 from vidlang.video.container import StreamFacts, is_full_range
 from vidlang.video.source import scaled_size
 
@@ -44,7 +45,21 @@ class RgbConverter:
         self._threads = scaler_threads()
 
     def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        """[H, W, 3]"""
+        """[H, W, 3]
+
+        Raises:
+            BadVideo: the scaler does not know the pixel format.
+        """
+        import av
+
+        try:
+            return self._upright(frame)
+        except av.FFmpegError as error:
+            raise BadVideo(
+                f"Frames of pixel format {frame.format.name} cannot be converted to RGB ({error})."
+            ) from error
+
+    def _upright(self, frame: Any) -> NDArray[np.uint8]:
         height, width = self._coded
         matrix = int(frame.colorspace)
         scaler_matrix = None if matrix == RGB_MATRIX else SCALER_MATRIX.get(matrix, BT601)

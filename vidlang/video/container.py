@@ -213,7 +213,7 @@ def _promised_duration(container: Any, stream: Any) -> float:
 
 
 def quarter_turns(frame: Any) -> int:
-    """Counter-clockwise quarter turns of the frame's display matrix, 0 to 3."""
+    """Counter-clockwise quarter turns of the frame's display matrix, 0 to 3; mirroring is not looked at."""
     angle = frame.rotation
     return round(angle / 90) % 4 if angle and math.isfinite(angle) else 0
 

@@ -153,9 +153,9 @@ class PyavSource:
         with open_container(self._path) as container:
             stream = container.streams[self._facts.stream_index]
             set_threads(stream, 1)  # more would decode far past a short clip
-            container.seek(int(timeline.stamps[key]), stream=stream, backward=True, any_frame=False)
             expected: int | None = None
             try:
+                container.seek(int(timeline.stamps[key]), stream=stream, backward=True, any_frame=False)
                 for packet in packets(container, stream, []):
                     for frame in decode(stream, packet):
                         if expected is None:

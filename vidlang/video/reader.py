@@ -5,7 +5,8 @@ Which decoder reads (``auto``), argued from measurements on files whose frames c
 - some frames of a video, in order: PyAV, which converts only the wanted ones;
 - from a moment on: PyAV, which seeks the key frame before and decodes forward where every packet states its time, and
   reads from the start where the container does not (AVI, MPEG-PS, MPEG-TS, raw streams) or where the file is damaged;
-- every frame in order at full size: decord where the file is proven to read rightly, PyAV elsewhere;
+- every frame in order at full size: decord where the file is proven to read rightly and short enough for its hunger
+  for memory, PyAV elsewhere;
 - a folder of images: the images.
 
 The frame index counts the frames that decode from the start of the file. After a jump it counts packets, which is the
