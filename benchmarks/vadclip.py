@@ -1,10 +1,10 @@
 """VadCLIP: CPU seconds of a training step and of an evaluated piece, beside a plain way of doing the same.
 
     python benchmarks/vadclip.py                     # UCF-Crime sizes, a quarter of the batch
-    python benchmarks/vadclip.py --preset xd-violence --batch 96 --repeat 3
+    python benchmarks/vadclip.py --preset xd-violence --batch 96
 
-The plain side is written here from the method's description, as a direct reading of it does the work: attention over all
-256 positions with a mask for the windows, similarity graphs and top-k losses video by video, the distance matrix built
+The plain side is written here from the method's description, as a direct reading of it does the work: attention over
+all 256 positions with a mask for the windows, similarity graphs and top-k losses video by video, the distance matrix built
 for every batch, prompts of all 77 positions, and at evaluation one video at a time with its texts encoded anew. Both
 sides have the same weights (random, of the size of CLIP ViT-B/16's text tower) and read the same videos; their outputs
 are compared before they are timed. One thread; the median of the repeats; CPU seconds of the process.

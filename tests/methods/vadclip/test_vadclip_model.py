@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 from vadclip_small import small
 
-from vidlang.methods.vadclip.model import VadClip, WindowAttention, similarity_graph
+from vidlang.methods.vadclip.model import LocalTransformer, VadClip, quick_gelu, similarity_graph
 from vidlang.nn.padding import mask_of
 from vidlang.nn.prompt import plan_prompts
 
@@ -57,21 +57,61 @@ def test_whole_videos_need_no_mask_to_agree_with_plain_loops():
     assert_close(output.logits_a[0], plain[1], atol=1e-4, rtol=1e-4)
 
 
+def windows_of(length: int, window: int, **changes) -> tuple[LocalTransformer, torch.Tensor]:
+    """One layer of windowed attention and random positions, to be left out by adding them to the features."""
+    torch.manual_seed(0)
+    config = small(attn_window=window, attn_layers=1, **changes)
+    return LocalTransformer(16, config, quick_gelu), torch.randn(length, 16)
+
+
 @pytest.mark.parametrize(("length", "window"), [(12, 4), (11, 4), (3, 8), (7, 1)])
 def test_windows_equal_the_whole_matrix_with_a_mask(length, window):
-    torch.manual_seed(0)
-    attention = WindowAttention(16, heads=2, window=window, overlapping=False)
-    x = torch.randn(2, length, 16)
-    state = {f"a.{name}": value for name, value in attention.state_dict().items()}
-    for row, ours in zip(x, attention(x), strict=True):
-        assert_close(ours, plain_vadclip.attention(row, state, "a", heads=2, window=window), atol=1e-5, rtol=1e-5)
+    transformer, positions = windows_of(length, window)
+    features = torch.randn(2, length, 16)
+    ours = transformer(features, positions)
+    state = {f"t.{name}": value for name, value in transformer.resblocks[0].state_dict().items()}
+    for b in range(2):
+        x = features[b] + positions
+        y = plain_vadclip.layer_norm(x, state, "t.ln_1")
+        x = x + plain_vadclip.attention(y, state, "t.attn", heads=2, window=window)
+        x = x + plain_vadclip.feed_forward(plain_vadclip.layer_norm(x, state, "t.ln_2"), state, "t.mlp")
+        assert_close(ours[b], x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [12, 11])
+def test_windows_without_features_are_computed_once_and_come_out_right(length):
+    transformer, positions = windows_of(length, 4)
+    seen = []
+    transformer.resblocks[0].register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    features = torch.randn(5, length, 16)
+    features[1:, 3:] = 0  # one window in use, two blank ones
+    together = transformer(features, positions)
+    assert seen == [3 + 4 + 3]  # windows of the first video, of the others, and the blank ones
+    for b in range(5):
+        whole = features[b : b + 1] + positions
+        assert_close(together[b : b + 1], transformer(whole, torch.zeros_like(positions)), atol=1e-5, rtol=1e-5)
+
+
+def test_blank_windows_teach_the_positions_as_if_computed_for_each_video():
+    transformer, positions = windows_of(12, 4)
+    features = torch.randn(3, 12, 16)
+    features[1:, 3:] = 0
+    gradients = []
+    for shared in (True, False):
+        table = positions.clone().requires_grad_()
+        if shared:
+            out = transformer(features, table)
+        else:
+            out = transformer._blocks((features + table).reshape(9, 4, 16), None).reshape(3, 12, 16)
+        out.pow(2).sum().backward()
+        gradients.append(table.grad)
+    assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
 
 
 def test_overlapping_windows_reach_half_a_window_further():
-    torch.manual_seed(0)
-    attention = WindowAttention(16, heads=2, window=4, overlapping=True)
+    transformer, positions = windows_of(12, 4, windows="overlapping")
     x = torch.randn(1, 12, 16, requires_grad=True)
-    attention(x)[0, 5].sum().backward()  # windows 2-5 and 4-7 hold row 5
+    transformer(x, positions)[0, 5].pow(2).sum().backward()  # windows 2-5 and 4-7 hold row 5
     reached = x.grad[0].abs().sum(-1) > 0
     assert reached.nonzero().flatten().tolist() == [2, 3, 4, 5, 6, 7]
 

@@ -80,8 +80,8 @@ class VadClipConfig:
     drop_last: bool = _option(False, "leave out the last batch of an epoch if it is not full")
     join: int = _option(
         0,
-        "normal videos, at most so many, that each training video is joined with in time; makes trimmed clips look like "
-        "untrimmed videos with a short event",
+        "normal videos, at most so many, that each training video is joined with in time, "
+        "so that trimmed clips look like untrimmed videos with a short event",
     )
     validate_every: int = _option(0, "validate each so many batches instead of once per epoch; 0: once per epoch")
     select_on: str = _option("auc", "name of the validation metric whose highest value is the best checkpoint")

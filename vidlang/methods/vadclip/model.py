@@ -35,8 +35,8 @@ class VadOutput(NamedTuple):
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """CLIP's non-linearity."""
-    return x * torch.sigmoid(1.702 * x)
+    """CLIP's non-linearity ``x * sigmoid(1.702 x)``, written so that torch does it in fewer passes."""
+    return F.silu(1.702 * x) * (1 / 1.702)
 
 
 class FeedForward(nn.Module):
@@ -52,52 +52,25 @@ class FeedForward(nn.Module):
         return self.c_proj(self.activation(self.c_fc(x)))
 
 
-class WindowAttention(nn.Module):
-    """Multi-head self-attention inside windows of time."""
+class Attention(nn.Module):
+    """Multi-head self-attention over each sequence."""
 
-    def __init__(self, dim: int, heads: int, window: int, overlapping: bool) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.window, self.overlapping = heads, window, overlapping
+        self.heads = heads
         self.in_proj_weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(3 * dim, dim)))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
         self.out_proj = nn.Linear(dim, dim)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x: [B, T, D]    mask: [B, T], padding is not attended to; None: every row counts    returns: [B, T, D]"""
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # [B, T, 3D]
-        mixed = self._overlapping(qkv, mask) if self.overlapping else self._blocks(qkv, mask)
-        return self.out_proj(mixed)
-
-    def _blocks(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
-        """Windows side by side; rows that are left over at the end are a shorter window of their own."""
-        batch, length, _ = qkv.shape
-        window = min(self.window, length)
-        missing = -length % window
-        if missing:
-            mask = mask if mask is not None else qkv.new_ones(batch, length, dtype=torch.bool)
-            mask = F.pad(mask, (0, missing))
-            qkv = F.pad(qkv, (0, 0, 0, missing))
-        qkv = qkv.reshape(batch * (length + missing) // window, window, -1)  # [B · windows, W, 3D]
-        allowed = None if mask is None else _attendable(mask.reshape(-1, 1, window))
-        mixed = self._attend(qkv, allowed)
-        return mixed.reshape(batch, length + missing, -1)[:, :length]
-
-    def _overlapping(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
-        """Windows that start every half window; a row attends to all that share a window with it."""
-        half = torch.arange(qkv.shape[1], device=qkv.device) // max(1, self.window // 2)
-        allowed = ((half[:, None] - half[None, :]).abs() <= 1)[None]  # [1, T, T]
-        if mask is not None:
-            allowed = _attendable(allowed & mask[:, None, :])
-        return self._attend(qkv, allowed)
-
-    def _attend(self, qkv: Tensor, allowed: Tensor | None) -> Tensor:
-        """qkv: [N, W, 3D]    allowed: [N, 1 or W, W], True where row i may look at row j    returns: [N, W, D]"""
-        num, length, _ = qkv.shape
+    def forward(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """x: [N, W, D]    allowed: [N, 1 or W, W], True where row i may look at row j; None: everywhere"""
+        num, length, _ = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # [N, W, 3D]
         query, key, value = qkv.reshape(num, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # 3 x [N, heads, W, d]
         bias = None if allowed is None else allowed[:, None]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)  # [N, heads, W, d]
-        return mixed.transpose(1, 2).reshape(num, length, -1)
+        return self.out_proj(mixed.transpose(1, 2).reshape(num, length, -1))
 
 
 def _attendable(allowed: Tensor) -> Tensor:
@@ -108,29 +81,77 @@ def _attendable(allowed: Tensor) -> Tensor:
 class Block(nn.Module):
     """Pre-norm residual block of the local transformer."""
 
-    def __init__(self, dim: int, config: VadClipConfig, activation: Activation) -> None:
+    def __init__(self, dim: int, heads: int, activation: Activation) -> None:
         super().__init__()
-        self.attn = WindowAttention(dim, config.attn_heads, config.attn_window, config.windows == "overlapping")
+        self.attn = Attention(dim, heads)
         self.ln_1 = nn.LayerNorm(dim)
         self.mlp = FeedForward(dim, activation)
         self.ln_2 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), mask)
+    def forward(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), allowed)
         return x + self.mlp(self.ln_2(x))
 
 
 class LocalTransformer(nn.Module):
-    """Blocks of windowed attention."""
+    """Blocks of attention inside windows of time."""
 
     def __init__(self, dim: int, config: VadClipConfig, activation: Activation) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(dim, config, activation) for _ in range(config.attn_layers))
+        self.window, self.overlapping = config.attn_window, config.windows == "overlapping"
+        self.resblocks = nn.ModuleList(Block(dim, config.attn_heads, activation) for _ in range(config.attn_layers))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """features: [B, T, D]    positions: [T, D], added to them    mask: [B, T]; None: padding takes part
+
+        returns: [B, T, D]; with a mask, padding comes out as anything finite.
+        """
+        if self.overlapping:
+            return self._blocks(features + positions, self._sharing_a_window(features, mask))
+        return self._side_by_side(features, positions, mask)
+
+    def _blocks(self, x: Tensor, allowed: Tensor | None) -> Tensor:
         for block in self.resblocks:
-            x = block(x, mask)
+            x = block(x, allowed)
         return x
+
+    def _sharing_a_window(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Windows start every half window; a row may look at all that share one with it. returns: [1 or B, T, T]"""
+        half = torch.arange(features.shape[1], device=features.device) // max(1, self.window // 2)
+        allowed = ((half[:, None] - half[None, :]).abs() <= 1)[None]
+        return allowed if mask is None else _attendable(allowed & mask[:, None, :])
+
+    def _side_by_side(self, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Windows in a row; snippets left over at the end are a shorter window of their own.
+
+        A window without features holds positions alone and comes out the same for every video, so it is computed once.
+        """
+        batch, length, dim = features.shape
+        window = min(self.window, length)
+        missing = -length % window
+        x = F.pad(features + positions, (0, 0, 0, missing)).reshape(-1, window, dim)  # [B · windows, W, D]
+        keys = mask
+        if missing:
+            real = features.new_ones(batch, length, dtype=torch.bool) if mask is None else mask
+            keys = F.pad(real, (0, missing))
+        allowed = None if keys is None else _attendable(keys.reshape(-1, 1, window))
+        used = features.any(-1) if mask is None else mask  # [B, T]
+        used = F.pad(used, (0, missing)).reshape(-1, window).any(-1)  # [B · windows]
+        x = self._blocks(x, allowed) if bool(used.all()) else self._used_windows(x, used, positions, missing, allowed)
+        return x.reshape(batch, length + missing, dim)[:, :length]
+
+    def _used_windows(self, x: Tensor, used: Tensor, positions: Tensor, missing: int, allowed: Tensor | None) -> Tensor:
+        """Blocks over the windows in use and over one video without features, whose windows stand in for the rest.
+
+        x: [B · windows, W, D]    used: [B · windows]    returns: [B · windows, W, D]
+        """
+        rows = used.nonzero()[:, 0]
+        blank = F.pad(positions, (0, 0, 0, missing)).reshape(-1, *x.shape[1:])  # [windows, W, D]
+        if allowed is not None:
+            allowed = torch.cat([allowed[rows], allowed[: len(blank)]])
+        out = self._blocks(torch.cat([x.index_select(0, rows), blank]), allowed)
+        blanks = out[len(rows) :].repeat(len(x) // len(blank), 1, 1)
+        return blanks.index_copy(0, rows, out[: len(rows)])
 
 
 class GraphConvolution(nn.Module):
@@ -163,7 +184,13 @@ def similarity_graph(x: Tensor, mask: Tensor, threshold: float, drop_unrelated: 
     x: [B, T, D]    mask: [B, T]    returns: [B, T, T]
 
     drop_unrelated: pairs at or under the threshold get no weight at all, instead of that of similarity 0.
+    The threshold is a cliff, so the cosines are float32 even where the rest is bfloat16.
     """
+    with torch.autocast(x.device.type, enabled=False):
+        return _similarity_graph(x.float(), mask, threshold, drop_unrelated)
+
+
+def _similarity_graph(x: Tensor, mask: Tensor, threshold: float, drop_unrelated: bool) -> Tensor:
     norm = x.norm(dim=-1)  # [B, T]
     cosine = x @ x.transpose(1, 2) / (norm[:, :, None] * norm[:, None, :] + 1e-20)  # [B, T, T]
     related = cosine > threshold
@@ -231,8 +258,7 @@ class VadClip(nn.Module):
             raise ValueError(f"features have {length} rows, expected {expected}")
         real = mask_of(lengths.to(features.device), length)  # [B, T]
         shown = real if self.config.padding == "masked" else None
-        x = features.float() + self.frame_position_embeddings.weight[:length]
-        x = self.temporal(x, shown)
+        x = self.temporal(features.float(), self.frame_position_embeddings.weight[:length], shown)
         if shown is not None:
             x = x * shown[..., None]
         return self._relate(x, real, shown)
