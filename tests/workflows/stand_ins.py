@@ -32,6 +32,7 @@ class ColourEncoder:
         assert spec is not None
         self.name, self.revision = spec.name, spec.revision
         self.dim, self.image_size, self.precision = DIM, 8, "float32"
+        self.logit_scale = 100.0
         self.device = torch.device("cpu")
         self.batches: list[int] = []
         self.loaded_as: list[str] = []
