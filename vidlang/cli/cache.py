@@ -54,14 +54,14 @@ def list_(
     if videos:
         entries = list_entries(cache, videos, recipe)
         if json:
-            print_json(entries)
+            print_json({"schema": "vidlang.cache.entries/1", "videos": entries})
         else:
             columns = ["video", "seconds", "rows", "recipe", "warnings"]
             print_table(columns, [[e["video"], e["duration"], e["rows"], e["recipe"], e["warnings"]] for e in entries])
         return
     recipes = list_recipes(cache, recipe)
     if json:
-        print_json(recipes)
+        print_json({"schema": "vidlang.cache.recipes/1", "recipes": recipes})
     elif not recipes:
         say(f"The cache {cache.root} is empty. Run: vidlang extract videos/")
     else:
@@ -119,7 +119,7 @@ def compare(
 
     result = compare_with_npy(open_cache(open_workspace(workspace)), video, file, recipe, crop)
     if json:
-        print_json(result)
+        print_json({"schema": "vidlang.cache.compare/1", **result})
         return
     print_table(["row", "cosine"], [[row, cosine] for row, cosine in enumerate(result["cosines"])])
     say(

@@ -19,7 +19,8 @@ def command(workspace: WorkspaceOption = None, json: JsonOption = False) -> None
 
     checks = examine(workspace)
     if json:
-        print_json([{"what": c.what, "state": c.state, "found": c.found, "remedy": c.remedy} for c in checks])
+        rows = [{"what": c.what, "state": c.state, "found": c.found, "remedy": c.remedy} for c in checks]
+        print_json({"schema": "vidlang.doctor/1", "checks": rows})
         return
     print_table(["what", "state", "found"], [[c.what, c.state, c.found] for c in checks])
     for check in checks:

@@ -33,7 +33,7 @@ def list_(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
 
     encoders, checkpoints = list_models(open_workspace(workspace))
     if json:
-        print_json({"encoders": encoders, "checkpoints": checkpoints})
+        print_json({"schema": "vidlang.models/1", "encoders": encoders, "checkpoints": checkpoints})
         return
     print_table(
         ["encoder", "D", "pixels", "here", "note"],
@@ -67,7 +67,7 @@ def show(
 
     facts, card = show_model(open_workspace(workspace), name)
     if json:
-        print_json(facts)
+        print_json({"schema": "vidlang.model/1", **facts})
         return
     print_table(["", ""], [[key, _shown(value)] for key, value in facts.items()])
     if card:
