@@ -52,9 +52,11 @@ def test_flipped_bits_never_shift_frames(coded, tmp_path):
             data[position + chance.randrange(size)] ^= 1 << chance.randrange(8)
         path = tmp_path / "video.mp4"
         path.write_bytes(data)
-        numbers = indices_of(plain_decode(path))
-        assert read_all(path)[0] == numbers
-        assert read_all(path, decoder="pyav")[0] == numbers
+        expected = indices_of(plain_decode(path))
+        for decoder in ("auto", "pyav"):
+            numbers, _ = read_all(path, decoder=decoder)
+            # Decoders conceal damage in their own ways, so a picture may be spoilt in one and not in the other.
+            assert all(a == b or -1 in (a, b) for a, b in zip(numbers, expected, strict=True))
 
 
 def cut(path, source, number):
