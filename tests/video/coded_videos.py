@@ -124,9 +124,14 @@ def edit_list(path: Path) -> Path:
 
 
 def turned(path: Path, degrees: int) -> Path:
-    if not hasattr(av.stream.Stream, "set_display_rotation"):
-        pytest.skip("this PyAV cannot write a display matrix")
-    return encode(path, "libx264", x264(), prepare=lambda stream: stream.set_display_rotation(degrees))
+    """With a display matrix that turns the picture counter-clockwise."""
+
+    def prepare(stream: Any) -> None:
+        if not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV cannot write a display matrix")
+        stream.set_display_rotation(degrees)
+
+    return encode(path, "libx264", x264(), prepare=prepare)
 
 
 def packed_b_frames(path: Path) -> Path:
