@@ -3,11 +3,11 @@
     python benchmarks/vadclip.py                     # UCF-Crime sizes, a quarter of the batch
     python benchmarks/vadclip.py --preset xd-violence --batch 96
 
-The plain side is written here from the method's description, as a direct reading of it does the work: attention over
-all 256 positions with a mask for the windows, similarity graphs and top-k losses video by video, the distance matrix built
-for every batch, prompts of all 77 positions, and at evaluation one video at a time with its texts encoded anew. Both
-sides have the same weights (random, of the size of CLIP ViT-B/16's text tower) and read the same videos; their outputs
-are compared before they are timed. One thread; the median of the repeats; CPU seconds of the process.
+The plain side is written here from the method's description and does the work as a direct reading of it does:
+attention over all 256 positions with a mask for the windows, similarity graphs and top-k losses video by video, the
+distance matrix built for every batch, prompts of all 77 positions, and at evaluation one video at a time with its texts
+encoded anew. Both sides have the same weights (random, of the size of CLIP ViT-B/16's text tower) and read the same
+videos; their outputs are compared before they are timed. One thread; the median of the repeats; CPU seconds of the process.
 
 Lengths: ``full`` gives every video 256 snippets. ``ucf`` draws them as UCF-Crime's are spread (median about 140
 snippets, 28 % longer than 256 and pooled).
@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=["ucf-crime", "xd-violence"], default="ucf-crime")
     parser.add_argument("--batch", type=int, default=32, help="videos per training step (published: 128 and 96)")
     parser.add_argument("--lengths", choices=["full", "ucf"], default="full")
-    parser.add_argument("--videos", type=int, default=16, help="videos to evaluate, one piece of 256 snippets each")
+    parser.add_argument("--videos", type=int, default=16, help="videos to evaluate, one piece of 256 each")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--skip-training", action="store_true")
     options = parser.parse_args()
@@ -276,7 +276,7 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     out = [f"{options.preset}, batch {options.batch}, lengths {options.lengths}, {torch.get_num_threads()} thread"]
     out.append(f"{'CPU seconds (wall)':<44} {'plain':>18}  {'vidlang':>18}  {'times':>6}")
@@ -288,7 +288,8 @@ def main() -> None:
         half = Trainer(videos, preset(options.preset, precision="bfloat16"), text)
         line(out, "training step, bfloat16", cpu_seconds(lambda: half.step(samples), options.repeat), slow)
 
-    whole = [np.random.default_rng(b).normal(0, 0.45, (256, 512)).astype(np.float32) for b in range(options.videos)]
+    sizes = lengths_like(options.lengths, options.videos, seed=2)
+    whole = [np.random.default_rng(b).normal(0, 0.45, (n, 512)).astype(np.float32) for b, n in enumerate(sizes)]
     plain = PlainVadClip(config, state)
     predictor = Predictor(state, config, list(names), videos.prompts, text)
 
@@ -296,8 +297,9 @@ def main() -> None:
     def plain_evaluation(count: int) -> list[Tensor]:
         scores = []
         for video in whole[:count]:
-            anomaly, logits = plain(torch.from_numpy(video)[None], torch.tensor([256]), plain_texts())
-            scores.append(torch.cat([anomaly.sigmoid()[..., None], logits.softmax(-1)], -1)[0])
+            padded = F.pad(torch.from_numpy(video), (0, 0, 0, 256 - len(video)))
+            anomaly, logits = plain(padded[None], torch.tensor([len(video)]), plain_texts())
+            scores.append(torch.cat([anomaly.sigmoid()[..., None], logits.softmax(-1)], -1)[0, : len(video)])
         return scores
 
     def evaluation() -> None:
@@ -312,8 +314,10 @@ def main() -> None:
     slow = (slow[0] / few, slow[1] / few)
     each = [value / options.videos for value in cpu_seconds(evaluation, options.repeat)]
     line(out, f"evaluated piece, {options.videos} videos with their texts", (each[0], each[1]), slow)
-    each = [value / options.videos for value in cpu_seconds(lambda: predictor.predict_many(whole), options.repeat)]
-    line(out, "evaluated piece, texts known", (each[0], each[1]), slow)
+    for precision in ("float32", "bfloat16"):
+        predictor.precision = precision
+        each = [value / options.videos for value in cpu_seconds(lambda: predictor.predict_many(whole), options.repeat)]
+        line(out, f"evaluated piece, texts known, {precision}", (each[0], each[1]), slow)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     out.append(f"peak memory of the process {peak:.1f} GiB")
     sys.stdout.write("\n".join(out) + "\n")

@@ -83,6 +83,16 @@ def test_sixteen_bit_features_are_read():
     assert_allclose(predictor.predict(rows).c_branch, predictor.predict(rows.astype(np.float32)).c_branch)
 
 
+def test_bfloat16_scores_are_near():
+    predictor, rows = predictor_of(small()), video(30)
+    exact = predictor.predict(rows)
+    predictor.precision = "bfloat16"
+    near = predictor.predict(rows)
+    assert near.c_branch.dtype == near.classes.dtype == np.float32
+    assert 0 < np.abs(near.c_branch - exact.c_branch).max() < 0.05
+    assert np.abs(near.classes - exact.classes).max() < 0.1
+
+
 def test_a_day_of_video_passes_in_batches():
     predictor, largest = predictor_of(small(attn_layers=0)), []
     predictor.model.register_forward_hook(lambda _, given, __: largest.append(given[0].numel()))
