@@ -131,6 +131,17 @@ def test_a_jump_decodes_from_the_key_frame_before(coded, monkeypatch):
     assert len(decoded) < 14
 
 
+@pytest.mark.parametrize("kind", ["h264-closed", "h264-open", "h264-ts", "hevc", "vp9-alt-ref", "av1", "edit-list"])
+def test_a_whole_file_is_decoded_once(kind, coded, tmp_path, caplog):
+    """Threads give no cause to read again, also where more frames than the guarded tail come in another order."""
+    path = coded(kind)
+    if kind in ("h264-closed", "h264-ts"):
+        path = encode(tmp_path / path.name, "libx264", x264(), num_frames=200)
+    with caplog.at_level("INFO", logger="vidlang.video"), open_video(path, threads=4, decoder="pyav") as reader:
+        list(reader.read_where(lambda index, start, end: False))
+    assert "reading again" not in caplog.text
+
+
 def test_wrong_arguments(coded):
     with pytest.raises(ValueError, match="frame_rate"):
         open_video(coded("short"), frame_rate=0)

@@ -198,7 +198,7 @@ def _guarded(frames: Iterable[Any], losses: Losses) -> Iterator[Any]:
     Raises:
         _DamageMet: one is damaged or missing.
     """
-    shown: deque[int | None] = deque(maxlen=TAIL)
+    shown: deque[int | None] = deque(maxlen=2 * TAIL)  # packets come in decoding order: the tails differ at their edge
     for frame in frames:
         if frame.is_corrupt:  # what conceals the damage depends on the number of threads
             raise _DamageMet
