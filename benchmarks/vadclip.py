@@ -7,7 +7,8 @@ The plain side is written here from the method's description and does the work a
 attention over all 256 positions with a mask for the windows, similarity graphs and top-k losses video by video, the
 distance matrix built for every batch, prompts of all 77 positions, and at evaluation one video at a time with its texts
 encoded anew. Both sides have the same weights (random, of the size of CLIP ViT-B/16's text tower) and read the same
-videos; their outputs are compared before they are timed. One thread; the median of the repeats; CPU seconds of the process.
+videos; their outputs are compared before they are timed. One thread; the median of the repeats; CPU seconds of the
+process.
 
 Lengths: ``full`` gives every video 256 snippets. ``ucf`` draws them as UCF-Crime's are spread (median about 140
 snippets, 28 % longer than 256 and pooled).

@@ -98,6 +98,13 @@ def test_longer_epochs_show_every_video_and_repeat_the_rarer_kind():
     assert {rows.count(9), rows.count(10)} == {4, 5}
 
 
+def test_few_videos_come_several_times_until_the_epoch_is_long_enough():
+    batches = epoch_batches(kinds(3, 2), small(batch_size=4, min_batches=3), epoch=0)
+    assert [len(batch) for batch in batches] == [8, 8, 8]
+    rows = [row for batch in batches for row in batch]
+    assert [rows.count(row) for row in range(5)] == [4, 4, 4, 6, 6]
+
+
 def test_plain_batches_are_one_shuffle_with_the_rest_kept():
     batches = epoch_batches(kinds(6, 5), small("xd-violence", batch_size=4), epoch=0)
     assert [len(batch) for batch in batches] == [4, 4, 3]

@@ -49,7 +49,7 @@ def test_forward_equals_plain_loops(name):
 
 
 def test_whole_videos_need_no_mask_to_agree_with_plain_loops():
-    config = small("custom")
+    config = small("custom", similarity_graph="code", distance_graph="code", feature_norm=0.0)
     model, texts, features = model_of(config), torch.randn(4, 32), batch([12], 12)
     with torch.no_grad():
         output = model(features, torch.tensor([12]), texts)
@@ -182,6 +182,15 @@ def test_every_length_and_window_gives_numbers(name, window):
     assert output.logits_a.shape == (4, 12, 2)
     output.logits_a.sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+
+
+def test_the_scale_of_an_encoder_does_not_matter_unless_published():
+    texts, features, lengths = torch.randn(3, 32), batch([5], 12), torch.tensor([5])
+    for name, alike in (("custom", True), ("ucf-crime", False)):
+        model = model_of(small(name))
+        with torch.no_grad():
+            first, second = (model(scale * features, lengths, texts).logits_c for scale in (1, 0.01))
+        assert torch.allclose(first, second, atol=1e-4) == alike
 
 
 def test_published_models_refuse_a_batch_that_is_not_padded():

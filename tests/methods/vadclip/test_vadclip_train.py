@@ -23,7 +23,7 @@ def equal(first, second) -> bool:
 
 @pytest.mark.parametrize("name", ["custom", "ucf-crime", "xd-violence-paper"])
 def test_a_small_set_is_learned(tower, name):
-    config = small(name, epochs=25, learning_rate=3e-3)
+    config = small(name, epochs=40, learning_rate=3e-3)
     videos = small_set(config)
     result = fit(videos, config, tower)
     first, last = result.history[0]["total"], result.history[-1]["total"]

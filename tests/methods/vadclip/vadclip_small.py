@@ -18,6 +18,7 @@ def small(name: str = "custom", **changes: Any) -> VadClipConfig:
     sizes: dict[str, Any] = {
         "visual_length": 12, "attn_window": 4, "attn_heads": 2, "prompt_prefix": 2, "prompt_postfix": 3,
         "batch_size": 4, "epochs": 2, "learning_rate": 1e-3, "lr_milestones": (), "validate_every": 0,
+        "min_batches": 0, "join": 0,
     }  # fmt: skip
     return preset(name, **{**sizes, **changes})
 

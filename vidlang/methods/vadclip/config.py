@@ -24,11 +24,14 @@ class VadClipConfig:
     visual_length: int = _option(256, "longest run of snippets that the model sees at once; longer videos are pooled")
     attn_window: int = _option(8, "snippets per window of local attention")
     attn_heads: int = _option(1, "heads of local attention; must divide the feature dimension")
-    attn_layers: int = _option(2, "layers of local attention")
+    attn_layers: int = _option(1, "layers of local attention")
     prompt_prefix: int = _option(10, "learned context tokens before the class words")
     prompt_postfix: int = _option(10, "learned context tokens after the class words")
     multi_label: bool = _option(False, "a video may show several classes at once")
     # behaviour
+    feature_norm: float = _option(
+        10.0, "features are scaled to this length, that of CLIP's own, so that any encoder fits; 0: taken as they are"
+    )
     padding: Literal["leak", "masked"] = _option(
         "masked", "whether padding takes part in attention and graphs (leak: as published) or changes nothing (masked)"
     )
@@ -38,10 +41,10 @@ class VadClipConfig:
     activation: Literal["quickgelu", "gelu"] = _option("quickgelu", "non-linearity of the own layers (paper: gelu)")
     similarity_threshold: float = _option(0.7, "cosine at or under which two snippets count as unrelated")
     similarity_graph: Literal["code", "paper"] = _option(
-        "code", "unrelated snippets keep the weight of similarity 0 (code), or have no edge (paper)"
+        "paper", "unrelated snippets keep the weight of similarity 0 (code), or have no edge (paper)"
     )
     distance_graph: Literal["code", "paper"] = _option(
-        "code", "exp(-distance / e), rows not normalised (code), or a softmax of -distance (paper)"
+        "paper", "exp(-distance / e), rows not normalised (code), or a softmax of -distance (paper)"
     )
     graph_layers: Literal["code", "paper"] = _option(
         "code", "two stacked convolutions with a residual per graph (code), or one weight over both graphs (paper)"
@@ -65,21 +68,22 @@ class VadClipConfig:
     )
     # training
     contrastive_weight: float = _option(0.1, "weight of the text penalty in the loss")
-    learning_rate: float = _option(2e-5, "learning rate of AdamW")
+    learning_rate: float = _option(1e-4, "learning rate of AdamW")
     weight_decay: float = _option(0.01, "weight decay of AdamW")
     lr_milestones: tuple[int, ...] = _option((), "epochs after which the learning rate is multiplied by lr_gamma")
     lr_gamma: float = _option(0.1, "factor at the milestones")
-    epochs: int = _option(10, "passes over the training videos")
-    batch_size: int = _option(64, "videos per batch; balanced: of each kind")
+    epochs: int = _option(15, "passes over the training videos")
+    batch_size: int = _option(16, "videos per batch; balanced: of each kind")
     batches: Literal["balanced", "plain"] = _option(
         "balanced", "as many normal as abnormal videos in every batch, or videos as they come"
     )
     epoch_length: Literal["shorter", "longer"] = _option(
         "longer", "a balanced epoch ends with the rarer kind (shorter: code), or repeats it until the other ends"
     )
+    min_batches: int = _option(5, "batches per epoch at least; few videos come several times")
     drop_last: bool = _option(False, "leave out the last batch of an epoch if it is not full")
     join: int = _option(
-        0,
+        6,
         "normal videos, at most so many, that each training video is joined with in time, "
         "so that trimmed clips look like untrimmed videos with a short event",
     )
@@ -99,9 +103,11 @@ class VadClipConfig:
         for name in ("visual_length", "attn_window", "attn_heads", "topk_ratio", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("attn_layers", "prompt_prefix", "prompt_postfix", "join", "validate_every"):
+        for name in ("attn_layers", "prompt_prefix", "prompt_postfix", "min_batches", "join", "validate_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.feature_norm < 0:
+            raise ValueError(f"feature_norm must not be negative, got {self.feature_norm}")
         for name in ("temperature", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -154,7 +160,10 @@ XD_VIOLENCE_PROMPTS: dict[str, str] = {
 _UCF_CRIME = VadClipConfig(
     attn_window=8,
     attn_layers=2,
+    feature_norm=0.0,
     padding="leak",
+    similarity_graph="code",
+    distance_graph="code",
     chunk_tail="short",
     contrastive_weight=0.1,
     learning_rate=2e-5,
@@ -163,7 +172,9 @@ _UCF_CRIME = VadClipConfig(
     batch_size=64,
     batches="balanced",
     epoch_length="shorter",
+    min_batches=0,
     drop_last=True,
+    join=0,
     validate_every=10,
     select_on="auc_c",
     reset_to_best=True,

@@ -131,7 +131,7 @@ def _in_words(name: str) -> str:
 def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int) -> list[list[int]]:
     """Rows of each batch of an epoch, decided by seed and epoch alone. labels: [N, C]
 
-    Balanced batches hold normal videos first, then as many abnormal ones.
+    Few videos come several times until the epoch has ``min_batches``. Balanced batches hold normal videos first, then as many abnormal ones.
 
     Raises:
         BadInput: too few videos of a kind to make one batch.
@@ -140,7 +140,8 @@ def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int
     if config.batches == "plain":
         if config.drop_last and len(labels) < config.batch_size:
             raise BadInput(f"One batch needs {config.batch_size} videos, got {len(labels)}. Lower batch_size.")
-        return _split(_shuffled(np.arange(len(labels)), generator), config.batch_size, config.drop_last)
+        count = max(len(labels), config.min_batches * config.batch_size)
+        return _split(_shuffled(np.arange(len(labels)), generator, count), config.batch_size, config.drop_last)
     normal, abnormal = (np.flatnonzero(labels[:, 0] == kind) for kind in (1, 0))
     fewer, more = sorted((len(normal), len(abnormal)))
     needed = config.batch_size if config.drop_last else 1
@@ -149,7 +150,7 @@ def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int
             f"Balanced batches need at least {needed} normal and {needed} abnormal videos, "
             f"got {len(normal)} and {len(abnormal)}. Add videos, lower batch_size, or use the preset custom."
         )
-    count = fewer if config.epoch_length == "shorter" else more
+    count = max(fewer if config.epoch_length == "shorter" else more, config.min_batches * config.batch_size)
     halves = (
         _split(_shuffled(kind, generator, count), config.batch_size, config.drop_last) for kind in (normal, abnormal)
     )
@@ -183,9 +184,8 @@ def join_normal(
     return [[sample(row) for row in batch] for batch in batches]
 
 
-def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int | None = None) -> list[int]:
+def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int) -> list[int]:
     """``count`` rows in random order; rows come again only after all the others have come."""
-    count = len(rows) if count is None else count
     order: list[int] = []
     while len(order) < count:
         order += rows[torch.randperm(len(rows), generator=generator).numpy()].tolist()

@@ -258,7 +258,10 @@ class VadClip(nn.Module):
             raise ValueError(f"features have {length} rows, expected {expected}")
         real = mask_of(lengths.to(features.device), length)  # [B, T]
         shown = real if self.config.padding == "masked" else None
-        x = self.temporal(features.float(), self.frame_position_embeddings.weight[:length], shown)
+        x = features.float()
+        if self.config.feature_norm:
+            x = F.normalize(x, dim=-1) * self.config.feature_norm
+        x = self.temporal(x, self.frame_position_embeddings.weight[:length], shown)
         if shown is not None:
             x = x * shown[..., None]
         return self._relate(x, real, shown)
