@@ -268,6 +268,7 @@ class _Run:
         self.num_crops = recipe.sampling.num_crops
         self.pending = _Pending()
         self.videos: dict[str, _Accumulator] = {}
+        self.many_videos = False
         self.num_images = 0
         self.num_reused = 0
         self.reuse_cosines: list[float] = []
@@ -276,6 +277,7 @@ class _Run:
     def outcomes(self, jobs: Sequence[_Job], task: Task) -> Iterator[Outcome]:
         """One outcome per job, as they are done."""
         assert self.encoder is not None
+        self.many_videos = len(jobs) > 1
         engine = LocalEngine(self.options.num_workers or default_workers(self.encoder.device), queue_size=6)
         started = time.perf_counter()
         shares: dict[str, float] = {}
@@ -318,6 +320,7 @@ class _Run:
             frame_rate=self.options.frame_rate,
             short_side=encoder.image_size if fast else None,
             batch_size=max(1, self.options.batch_size // self.num_crops),
+            threads=1 if self.many_videos else 0,  # several videos keep the cores busy with less overhead than one
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
