@@ -72,7 +72,7 @@ def test_training_leaves_the_callers_random_state_alone(tower):
 
 @pytest.mark.parametrize("name", ["custom", "ucf-crime"])
 def test_a_resumed_run_ends_on_the_same_bits(tower, name):
-    config = small(name, epochs=4, lr_milestones=(2,), select_on="score")
+    config = small(name, epochs=4, lr_milestones=(2,), select_metric="score")
     videos = small_set(config)
 
     def validate(model) -> dict[str, float]:
@@ -110,7 +110,7 @@ def test_an_interrupted_epoch_leaves_the_last_finished_one_untouched(tower):
 
 
 def test_best_weights_are_those_of_the_highest_metric(tower):
-    config = small(epochs=3, select_on="score")
+    config = small(epochs=3, select_metric="score")
     scores = iter([0.2, 0.9, 0.5])
     reports = []
     result = fit(small_set(config), config, tower, validate=lambda _: {"score": next(scores)}, on_epoch=reports.append)
@@ -122,20 +122,20 @@ def test_best_weights_are_those_of_the_highest_metric(tower):
 
 
 def test_of_equal_validations_the_later_counts_and_undefined_ones_never(tower):
-    config = small(epochs=4, select_on="score")
+    config = small(epochs=4, select_metric="score")
     scores = iter([float("nan"), 1.0, 1.0, float("nan")])
     assert fit(small_set(config), config, tower, validate=lambda _: {"score": next(scores)}).best_epoch == 3
 
 
 def test_published_training_goes_back_to_the_best_at_each_epoch_end(tower):
-    config = small("ucf-crime", epochs=2, select_on="score")
+    config = small("ucf-crime", epochs=2, select_metric="score")
     scores, reports = iter([0.9, 0.1]), []
     fit(small_set(config), config, tower, validate=lambda _: {"score": next(scores)}, on_epoch=reports.append)
     assert equal(reports[1].train_state.model, reports[0].train_state.model)
 
 
 def test_validation_every_few_batches_runs_after_them(tower):
-    config = small(epochs=1, batch_size=1, validate_every=2, select_on="score")
+    config = small(epochs=1, batch_size=1, validate_every=2, select_metric="score")
     calls = []
     fit(small_set(config), config, tower, validate=lambda _: calls.append(1) or {"score": len(calls)})
     assert len(calls) == 3  # 8 steps, 0 to 7: after 2, 4 and 6
@@ -169,9 +169,9 @@ def test_bfloat16_learns_too(tower):
 
 
 def test_wrong_pieces_are_named(tower):
-    config = small(select_on="auc", epochs=1)
+    config = small(select_metric="auc", epochs=1)
     videos = small_set(config)
-    with pytest.raises(BadInput, match=r"no validation metric 'auc' to select on\. Known: ap, f1"):
+    with pytest.raises(BadInput, match=r"no validation metric 'auc' here\. Set select_metric to one of: ap, f1"):
         fit(videos, config, tower, validate=lambda _: {"f1": 0.0, "ap": 0.0})
     with pytest.raises(BadInput, match="dimension 32, the text encoder's space has 16"):
         fit(videos, config, random_tower(dim=16))

@@ -88,7 +88,7 @@ class VadClipConfig:
         "so that trimmed clips look like untrimmed videos with a short event",
     )
     validate_every: int = _option(0, "validate each so many batches instead of once per epoch; 0: once per epoch")
-    select_on: str = _option("auc", "name of the validation metric whose highest value is the best checkpoint")
+    select_metric: str = _option("auc", "name of the validation metric whose highest value is the best checkpoint")
     reset_to_best: bool = _option(False, "go back to the best weights so far at the end of each epoch")
     seed: int = _option(234, "start of all randomness")
     precision: Literal["float32", "bfloat16"] = _option(
@@ -176,7 +176,7 @@ _UCF_CRIME = VadClipConfig(
     drop_last=True,
     join=0,
     validate_every=10,
-    select_on="auc_c",
+    select_metric="auc_c",
     reset_to_best=True,
 )
 _XD_VIOLENCE = replace(
@@ -191,7 +191,7 @@ _XD_VIOLENCE = replace(
     batches="plain",
     drop_last=False,
     validate_every=0,
-    select_on="ap_a",
+    select_metric="ap_a",
 )
 _PAPER: dict[str, Any] = {
     "padding": "masked",

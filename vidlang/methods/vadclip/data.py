@@ -131,7 +131,8 @@ def _in_words(name: str) -> str:
 def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int) -> list[list[int]]:
     """Rows of each batch of an epoch, decided by seed and epoch alone. labels: [N, C]
 
-    Few videos come several times until the epoch has ``min_batches``. Balanced batches hold normal videos first, then as many abnormal ones.
+    Few videos come several times until the epoch has ``min_batches``.
+    Balanced batches hold normal videos first, then as many abnormal ones.
 
     Raises:
         BadInput: too few videos of a kind to make one batch.

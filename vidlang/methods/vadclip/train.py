@@ -186,9 +186,10 @@ class Trainer:
         self.model.eval()
         with torch.no_grad():
             metrics = dict(self.validate(self.model))
-        name = self.config.select_on
+        name = self.config.select_metric
         if name not in metrics:
-            raise BadInput(f"There is no validation metric {name!r} to select on. Known: {', '.join(sorted(metrics))}.")
+            known = ", ".join(sorted(metrics))
+            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
         if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
             self.best = _Best(copy_state(self.model), self.epoch + 1, metrics)
         return metrics
