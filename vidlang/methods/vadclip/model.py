@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vidlang.methods.vadclip.config import VadClipConfig
 from vidlang.nn.padding import mask_of
+from vidlang.nn.precision import full_precision
 from vidlang.nn.prompt import PromptPlan
 from vidlang.nn.text import TextEncoder
 
@@ -186,7 +187,7 @@ def similarity_graph(x: Tensor, mask: Tensor, threshold: float, drop_unrelated: 
     drop_unrelated: pairs at or under the threshold get no weight at all, instead of that of similarity 0.
     The threshold is a cliff, so the cosines are float32 even where the rest is bfloat16.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return _similarity_graph(x.float(), mask, threshold, drop_unrelated)
 
 

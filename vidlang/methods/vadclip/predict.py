@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +22,11 @@ from vidlang.core.errors import BadCheckpoint, BadInput
 from vidlang.methods.vadclip.config import VadClipConfig
 from vidlang.methods.vadclip.model import VadClip, VadOutput
 from vidlang.nn.padding import check_features, pad_batch
+from vidlang.nn.precision import Precision, arithmetic
 from vidlang.nn.prompt import plan_prompts
 from vidlang.nn.text import TextEncoder
 
 Array = NDArray[np.floating]
-Precision = Literal["float32", "bfloat16"]
 
 ZERO_SHOT_TEMPLATES = (
     "{}",
@@ -169,7 +169,7 @@ class Predictor:
     def _forward(self, pieces: Sequence[Array]) -> VadOutput:
         num_rows = self.config.visual_length if self.config.padding == "leak" else None
         features, lengths = pad_batch(pieces, num_rows)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with arithmetic(self.device, self.precision):
             output = self.model(features.to(self.device), lengths.to(self.device), self.text_features)
         return VadOutput(output.logits_c.float(), output.logits_a.float())
 

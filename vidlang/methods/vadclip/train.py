@@ -23,6 +23,7 @@ from vidlang.methods.vadclip.data import Sample, TrainingSet, epoch_batches, joi
 from vidlang.methods.vadclip.loss import Losses, vadclip_losses
 from vidlang.methods.vadclip.model import VadClip
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
+from vidlang.nn.precision import arithmetic
 from vidlang.nn.prompt import PromptPlan, plan_prompts
 from vidlang.nn.seed import seeded
 from vidlang.nn.text import TextEncoder
@@ -168,7 +169,7 @@ class Trainer:
         num_rows = self.config.visual_length if self.config.padding == "leak" else None
         features, lengths, labels = (part.to(self.device) for part in self.videos.batch(samples, num_rows))
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with arithmetic(self.device, self.config.precision):
             texts = self.model.encode_text(self.text, self.plan)
             output = self.model(features, lengths, texts)
         if not bool(output.logits_c.isfinite().all() & output.logits_a.isfinite().all()):
