@@ -14,7 +14,7 @@ import copy
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from torch import Tensor
 from vidlang.encoders.openai_layout import clip_from_openai
 from vidlang.encoders.text import TextTower
 from vidlang.methods.vadclip.config import UCF_CRIME_PROMPTS, XD_VIOLENCE_PROMPTS, VadClipConfig, preset
-from vidlang.methods.vadclip.data import TrainingSet, label_row
+from vidlang.methods.vadclip.data import Sample, TrainingSet, label_row
 from vidlang.methods.vadclip.loss import contrastive_loss, vadclip_losses
 from vidlang.methods.vadclip.model import VadClip, similarity_graph
 from vidlang.methods.vadclip.official import read_official, write_official
 from vidlang.methods.vadclip.predict import Predictor, load_model
+from vidlang.methods.vadclip.train import Trainer
 from vidlang.nn.padding import mask_of, pad_batch, pool_to_length
 from vidlang.nn.prompt import PromptPlan, plan_prompts
 
@@ -213,16 +214,24 @@ def _training(case: Case) -> Iterator[Row]:
             gradient = model.get_parameter(key.removeprefix("grad::")).grad
             yield _row(f"gradient {key.removeprefix('grad::')}", 1e-4, gradient, case.arrays[key])
 
-    model, options = case.model(), case.meta["adamw"]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options["lr"], weight_decay=options["weight_decay"])
-    trajectory = []
+    yield _row("adamw_loss_trajectory (5 steps)", 2e-3, _trajectory(case), case.arrays["adamw_loss_trajectory"])
+
+
+def _trajectory(case: Case) -> list[list[float]]:
+    """Losses before each step of the trainer, from the videos on: bce, alignment, contrastive as recorded, total."""
+    options = case.meta["adamw"]
+    config = replace(case.config, learning_rate=options["lr"], weight_decay=options["weight_decay"])
+    videos = _training_set(case)
+    trainer = Trainer(videos, config, case.text)
+    trainer.model.load_state_dict(case.official.own)
+    samples = [Sample((row,), row) for row in range(len(videos))]
+    unweighted = 1.0 if case.name == "ucf" else config.contrastive_weight
+    rows = []
     for _ in range(options["steps"]):
-        bce, alignment, contrastive, _, total = _batch_losses(case, model)
-        trajectory.append([bce.item(), alignment.item(), contrastive.item(), total.item()])
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-    yield _row("adamw_loss_trajectory (5 steps)", 2e-3, trajectory, case.arrays["adamw_loss_trajectory"])
+        losses = trainer.step(samples)
+        parts = (losses.bce, losses.alignment, losses.contrastive / unweighted, losses.total)
+        rows.append([part.item() for part in parts])
+    return rows
 
 
 def _worst_norm(case: Case, model: VadClip) -> float:
@@ -254,7 +263,7 @@ def _files(case: Case) -> Iterator[Row]:
     yield Row(f"state dict round trip ({len(written)} tensors)", 0.0, worst)
 
 
-def training_set_of(case: Case) -> TrainingSet:
+def _training_set(case: Case) -> TrainingSet:
     """The recorded batch as a training set."""
     videos = [pool_to_length(video, case.config.visual_length) for video in case.videos("raw_concat", "raw_lengths")]
     return TrainingSet(tuple(videos), case.arrays["label_matrix"], tuple(case.class_names), tuple(case.prompts))

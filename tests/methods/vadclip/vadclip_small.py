@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from text_tower import WordTower
-
 from vidlang.methods.vadclip.config import VadClipConfig, preset
 from vidlang.methods.vadclip.data import TrainingSet, training_set
 
@@ -38,10 +36,3 @@ def small_set(config: VadClipConfig, num: int = 12, dim: int = 32) -> TrainingSe
         for i in range(num)
     ]
     return training_set(videos, CLASSES, config)
-
-
-def prompts_of(videos: TrainingSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return videos.class_names, videos.prompts
-
-
-__all__ = ["CLASSES", "WordTower", "prompts_of", "small", "small_set", "video"]
