@@ -124,7 +124,7 @@ def test_a_damaged_entry_fails_alone(vidlang, tmp_path):
     data[data.index(FeatureCache(place / "cache").get(entry.key).values.tobytes())] ^= 1
     entry.path.write_bytes(data)
     verified = vidlang("cache", "verify")
-    assert verified.code == 1 and verified.out == "1 entries are whole, 1 problems.\n" and "a.mp4" in verified.err
+    assert verified.code == 1 and verified.out == "1 entries are whole, 1 damaged.\n" and "a.mp4" in verified.err
     answer = vidlang("score", "*", "--cached", "--encoder", "mini", "--labels", "fire", "--no-plot")
     assert answer.code == 1 and "b.mp4" in answer.out
     assert answer.err.count("is damaged") == 1 and "Delete it and extract the video again" in answer.err

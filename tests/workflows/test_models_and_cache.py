@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from vidlang.encoders.registry import find_encoder
 from vidlang.methods.vadclip.config import preset
 from vidlang.methods.vadclip.model import VadClip
 from vidlang.methods.vadclip.official import write_official
+from vidlang.store.atomic import temporary_name
 from vidlang.store.checkpoints import ModelRegistry, read_torch_state
 from vidlang.workflows import cache as work
 from vidlang.workflows.datasets import import_to_manifest
@@ -199,11 +201,22 @@ def test_compare_gives_the_cosine_of_each_row(tmp_path, cache, encoder):
 
 
 def test_verify_counts_what_is_whole_and_names_what_is_not(filled, encoder, notes):
-    assert work.verify_cache(filled, notes, sweep=False) == (7, [])
+    assert work.verify_cache(filled, notes, sweep=False) == (7, [], [])
     path = filled.entry(FeatureKey("fall/fall0.mp4", recipe_of(encoder))).path
     path.write_bytes(path.read_bytes()[:-40])
-    whole, [(damaged, problem)] = work.verify_cache(filled, notes, sweep=False)
+    whole, [(damaged, problem)], [] = work.verify_cache(filled, notes, sweep=False)
     assert (whole, damaged) == (6, path) and "damaged" in problem
+
+
+def test_what_killed_writers_left_is_no_damage_and_can_be_swept(filled, encoder, notes):
+    path = filled.entry(FeatureKey("fall/fall0.mp4", recipe_of(encoder))).path
+    left = path.with_name(temporary_name(".h5"))
+    left.write_bytes(b"half an entry")
+    os.utime(left, (1e9, 1e9))  # its writer is long gone
+    whole, damaged, [(found, remark)] = work.verify_cache(filled, notes, sweep=False)
+    assert (whole, damaged, found) == (7, [], left) and "killed writer" in remark
+    assert len(work.verify_cache(filled, notes, sweep=True)[2]) == 1 and not left.exists()
+    assert work.verify_cache(filled, notes, sweep=False) == (7, [], [])
 
 
 def test_a_packed_cache_reads_the_same(tmp_path, filled, encoder):

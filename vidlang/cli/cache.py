@@ -89,11 +89,13 @@ def verify(
     from vidlang.workflows.cache import verify_cache
     from vidlang.workflows.workspace import open_cache, open_workspace
 
-    good, problems = verify_cache(open_cache(open_workspace(workspace)), TerminalProgress(quiet), sweep=sweep)
-    for path, problem in problems:
+    good, damaged, leftovers = verify_cache(open_cache(open_workspace(workspace)), TerminalProgress(quiet), sweep=sweep)
+    for path, problem in [*damaged, *leftovers]:
         warn(f"{path}: {problem}")
-    say(f"{good} entries are whole, {len(problems)} problems.")
-    if problems:
+    say(f"{good} entries are whole, {len(damaged)} damaged.")
+    if leftovers:
+        say(f"{len(leftovers)} temporary files of killed writers{' removed' if sweep else '; --sweep removes them'}.")
+    if damaged:
         raise typer.Exit(1)
 
 

@@ -17,6 +17,7 @@ from vidlang.core import (
     UnknownName,
     VidlangError,
 )
+from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.npy import compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
 
@@ -87,12 +88,15 @@ def remove(cache: FeatureCache, keys: Sequence[FeatureKey]) -> None:
         cache.remove(key)
 
 
-def verify_cache(cache: FeatureCache, progress: Progress, *, sweep: bool) -> tuple[int, list[tuple[Path, str]]]:
-    """Number of whole entries, and (path, problem) of the others."""
-    problems = cache.verify(progress, sweep=sweep)
-    damaged = {path for path, _ in problems}
-    whole = sum(entry.path not in damaged for entry in cache.entries())
-    return whole, problems
+def verify_cache(
+    cache: FeatureCache, progress: Progress, *, sweep: bool
+) -> tuple[int, list[tuple[Path, str]], list[tuple[Path, str]]]:
+    """Number of whole entries, (path, problem) of the others, and what killed writers left, which harms nothing."""
+    found = cache.verify(progress, sweep=sweep)
+    leftovers = [(path, remark) for path, remark in found if is_temporary(path)]
+    damaged = [(path, problem) for path, problem in found if not is_temporary(path)]
+    paths = {path for path, _ in damaged}
+    return sum(entry.path not in paths for entry in cache.entries()), damaged, leftovers
 
 
 def one_key(cache: FeatureCache, video_id: str, fingerprint: str | None) -> FeatureKey:
