@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from vidlang.methods.vadclip.config import VadClipConfig, preset
 from vidlang.methods.vadclip.data import TrainingSet, training_set
 
