@@ -14,6 +14,7 @@ from stand_ins import CLOSE, DIM, ColourEncoder, colours, film, recipe_of
 from vidlang.core import BadInput, BadVideo, FeatureKey, FeatureRecipe, Sampling
 from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.video.reader import identify
 from vidlang.video.writer import write_video
 from vidlang.workflows.extract import ExtractOptions, extract
 
@@ -183,6 +184,20 @@ def test_a_file_that_disappears_is_its_own_failure(tmp_path, encoder, run, cache
     report = extract([tmp_path / "v"], cache, recipe_of(encoder), load)
     assert statuses(report) == {"a.mp4": "skipped", "b.mp4": "failed"}
     assert "b.mp4" in str(report.outcomes[1].error) and "unexpectedly" not in str(report.outcomes[1].error)
+
+
+def test_a_cached_file_that_became_unreadable_is_its_own_failure(tmp_path, cache, run, monkeypatch):
+    film(tmp_path / "v" / "a.mp4", 20)
+    film(tmp_path / "v" / "b.mp4", 20)
+    run(tmp_path / "v")
+
+    def locked(path):
+        if path.name == "a.mp4":
+            raise BadVideo(f"{path} cannot be read (Permission denied).")
+        return identify(path)
+
+    monkeypatch.setattr("vidlang.workflows.extract.identify", locked)
+    assert statuses(run(tmp_path / "v")) == {"a.mp4": "failed", "b.mp4": "skipped"}
 
 
 def test_images_in_a_folder_are_a_video(tmp_path, cache, encoder, run):

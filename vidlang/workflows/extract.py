@@ -19,6 +19,7 @@ import numpy as np
 from vidlang import __version__
 from vidlang.core import (
     BadInput,
+    BadVideo,
     FeatureKey,
     FeatureRecipe,
     Features,
@@ -190,8 +191,7 @@ def extract_videos(
     outcomes: dict[str, Outcome] = {}
     jobs = []
     for video_id, path in videos:
-        key = FeatureKey(video_id, recipe)
-        if not options.overwrite and key in cache and cache.is_fresh(key, identify(path)):
+        if not options.overwrite and _is_there(cache, FeatureKey(video_id, recipe), path):
             outcomes[video_id] = Outcome(video_id, "skipped", "already in the cache")
         else:
             jobs.append(_Job(video_id, path))
@@ -212,6 +212,14 @@ def extract_videos(
         reuse_cosines=tuple(run.reuse_cosines),
         wall_seconds=time.perf_counter() - started,
     )
+
+
+def _is_there(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
+    """Whether the cache has features of this very content. False for an unreadable file: its own job says why."""
+    try:
+        return key in cache and cache.is_fresh(key, identify(path))
+    except BadVideo:
+        return False
 
 
 class _Accumulator:
