@@ -246,6 +246,25 @@ def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, workspace, cache, 
         train_vadclip(workspace, options(name="x", manifest=tmp_path / "labels.csv"))
     with pytest.raises(UnknownName, match="Did you mean 'ucf-crime'"):
         train_vadclip(workspace, options(name="y", preset="ucf-crim"))
+    with pytest.raises(BadInput, match=r"is labelled 'fight', which is not one of Normal, Abuse"):
+        train_vadclip(workspace, TrainOptions(preset="ucf-crime", name="z", device="cpu"))
+    assert [folder.name for folder in runs_folder(workspace).iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attn_heads": 7}, "--attn-heads 7 does not divide 32, the dimension of mini"),
+        ({"prompt_prefix": 40}, "prompt"),
+        ({"learning_rate": 1e30}, "Lower learning_rate"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"select_metric": "acc"}, "no validation metric 'acc'"),
+        ({"attn_hads": 2}, "Did you mean 'attn_heads'"),
+    ],
+)
+def test_options_that_cannot_train_are_bad_input(workspace, collected, changes, message):
+    with pytest.raises((BadInput, UnknownName), match=message):
+        train_vadclip(workspace, options(changes={**SMALL, "epochs": 4, **changes}))
 
 
 def test_no_normal_class_is_said(workspace, cache, encoder):

@@ -143,6 +143,10 @@ def train_vadclip(
     encoder_name = changes.encoder or _loadable_name(workspace, recipe)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
     text, device = encoder.text, str(encoder.device)
+    if text.dim % plan.config.attn_heads:
+        raise BadInput(
+            f"--attn-heads {plan.config.attn_heads} does not divide {text.dim}, the dimension of {encoder_name}."
+        )
     name = _run_name(workspace, options)
     reports = []
     for index in range(options.num_seeds):
@@ -307,12 +311,12 @@ class _Run:
         from vidlang.methods.vadclip.train import EpochReport, TrainState, fit
 
         plan = self.plan
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_run(finished=False)
         samples = ((label.video_id, self._features(label).values, label.classes) for label in plan.train)
         videos = training_set(samples, plan.class_names, plan.config, plan.prompts)
         judged = [self._features(label).crop(0) for label in plan.validation or plan.train]
         truth = list(plan.validation or plan.train)
+        self.folder.mkdir(parents=True, exist_ok=True)  # what cannot start leaves no run behind
+        self._write_run(finished=False)
 
         def validate(model: VadClip) -> dict[str, float]:
             predictor = Predictor.from_model(model, plan.class_names, videos.prompts, self.text)
