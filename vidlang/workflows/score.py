@@ -348,7 +348,7 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
     return _Scorer(
         recipe=recipe,
         load_encoder=load,
-        predict=lambda features: zero_shot(features.values, text_features, scale=load().logit_scale),
+        predict=lambda features: zero_shot(features.values, text_features, scale=load().logit_scale, balanced=True),
         class_names=("normal", *labels),
         branch="a",
         threshold=threshold,

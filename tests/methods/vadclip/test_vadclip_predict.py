@@ -147,3 +147,12 @@ def test_zero_shot_needs_rows_of_the_texts_space():
 def test_ensemble_is_the_mean_direction_of_the_sentences():
     sentences = torch.tensor([[[3.0, 0.0], [0.0, 5.0]]])
     assert_allclose(ensemble(sentences), [[0.5, 0.5]])
+
+
+def test_naming_more_anomalies_leaves_an_undecided_snippet_undecided():
+    snippet = np.eye(4, dtype=np.float32)[:1]  # as far from every text as from the others
+    texts = np.eye(4, dtype=np.float32)[1:]
+    many = np.concatenate([texts[:1], np.repeat(texts[1:], 5, axis=0)])
+    for text_features in (texts, many):
+        assert zero_shot(snippet, text_features, balanced=True).a_branch[0] == pytest.approx(0.5)
+    assert zero_shot(snippet, many).a_branch[0] == pytest.approx(10 / 11)

@@ -7,6 +7,7 @@ all-zero piece behind a video whose length is a multiple of L is left out (its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -194,11 +195,15 @@ def load_model(state: Mapping[str, Tensor], config: VadClipConfig, text: TextEnc
     return model
 
 
-def zero_shot(features: Array, text_features: Tensor | Array, *, scale: float = 100.0) -> Prediction:
+def zero_shot(
+    features: Array, text_features: Tensor | Array, *, scale: float = 100.0, balanced: bool = False
+) -> Prediction:
     """Scores without any training: softmax over the cosines between snippets and class texts.
 
     features: [T, D] or [K, T, D]    text_features: [C, D], class 0 normal, such as ``ensemble`` makes
     scale: cosines are multiplied by it; 100 is what CLIP learned
+    balanced: the normal class starts with as much probability as all the others together, so that naming more
+        anomalies does not make every snippet more anomalous
 
     There is one anomaly score, 1 - probability of the normal class, and it stands in both branches.
 
@@ -208,12 +213,15 @@ def zero_shot(features: Array, text_features: Tensor | Array, *, scale: float = 
     texts = F.normalize(torch.as_tensor(text_features, dtype=torch.float32).cpu(), dim=-1)
     if texts.ndim != 2 or len(texts) < 2:
         raise ValueError(f"text_features must be [C, D] with two classes or more, got {tuple(texts.shape)}")
+    prior = torch.zeros(len(texts))
+    if balanced:
+        prior[0] = math.log(len(texts) - 1)
     crops = features if features.ndim == 3 else features[None]
     predictions = []
     for crop in crops:
         check_features(crop, "the video", texts.shape[1])
         rows = F.normalize(torch.from_numpy(np.asarray(crop, dtype=np.float32)), dim=-1)  # [T, D]
-        classes = (scale * rows @ texts.T).softmax(-1).numpy()  # [T, C]
+        classes = (scale * rows @ texts.T + prior).softmax(-1).numpy()  # [T, C]
         anomaly = np.clip(1 - classes[:, 0], 0, 1)
         predictions.append(Prediction(anomaly, anomaly, classes))
     return _mean(predictions)
