@@ -17,7 +17,7 @@ from vidlang import __version__
 from vidlang.core import EncoderUnavailable, VidlangError
 from vidlang.encoders.registry import list_encoders
 from vidlang.encoders.weights import locate
-from vidlang.store.workspace import open_workspace
+from vidlang.store.workspace import Settings, open_workspace
 from vidlang.video.reader import open_video
 from vidlang.video.writer import write_video
 
@@ -29,7 +29,7 @@ class Check:
     """One thing looked at."""
 
     what: str
-    state: Literal["ok", "missing", "broken"]
+    state: Literal["ok", "optional", "missing", "broken"]
     found: str
     remedy: str = ""
 
@@ -44,7 +44,7 @@ def examine(workspace: Path | None) -> list[Check]:
     checks.append(_decord())
     checks += list(_decoding())
     checks += [_torch_devices(), _workspace(workspace)]
-    checks += [_encoder(spec.name) for spec in list_encoders()]
+    checks += [_encoder(spec.name, _default_encoder(workspace)) for spec in list_encoders()]
     return checks
 
 
@@ -114,8 +114,19 @@ def _workspace(root: Path | None) -> Check:
     return Check("workspace", "ok", f"{place.root} ({state}), encoder {place.settings.encoder}")
 
 
-def _encoder(name: str) -> Check:
+def _default_encoder(root: Path | None) -> str:
+    try:
+        return open_workspace(root).settings.encoder
+    except VidlangError:  # reported by the check of the workspace
+        return Settings().encoder
+
+
+def _encoder(name: str, default: str) -> Check:
+    """Only the encoder that this workspace uses has to be here."""
     try:
         return Check(f"encoder {name}", "ok", str(locate(name).folder))
     except EncoderUnavailable:
-        return Check(f"encoder {name}", "missing", "not on this machine", f"vidlang models pull {name}")
+        if name != default:
+            return Check(f"encoder {name}", "optional", f"vidlang models pull {name}")
+        remedy = f"vidlang models pull {name}, or vidlang init --encoder mini, which needs no network"
+        return Check(f"encoder {name}", "missing", "the default of this workspace", remedy)
