@@ -3,7 +3,7 @@
     python examples/surveillance_fights/prepare.py --data surv_fight --out fights
 
 ``--data`` holds the folders ``fight`` and ``normal`` of two-second clips with a number in each name. Clips 1 to 70 of
-both classes are for training, 73 to 100 for testing; 71 and 72 are left out, since neighbours may come from one recording.
+both classes are for training, 73 to 100 for testing; 71 and 72 are left out: neighbours may come from one recording.
 
 Writes
 

@@ -8,8 +8,7 @@ from vidlang.engines.local import Finished, LocalEngine, Produced
 
 
 def count_to(number):
-    for value in range(number):
-        yield value
+    yield from range(number)
 
 
 def test_every_item_of_every_job_arrives_in_the_order_of_its_job():
