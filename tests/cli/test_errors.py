@@ -191,6 +191,18 @@ def test_a_real_ctrl_c_leaves_a_clean_cache(tmp_path, film):
     assert not list(cache.root.rglob(".vidlang-*"))
 
 
+@pytest.mark.slow
+def test_two_processes_over_one_folder_agree(tmp_path, film):
+    for index in range(12):
+        film(tmp_path / "v" / f"{index}.mp4", num_frames=64)
+    place = tmp_path / "workspace"
+    command = [sys.executable, "-m", "vidlang", "extract", tmp_path / "v", "--encoder", "mini", "--workspace", place]
+    processes = [subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    cache = FeatureCache(place / "cache")
+    assert cache.verify() == [] and len(list(cache)) == 12 and not list(cache.root.rglob(".vidlang-*"))
+
+
 # -- names -----------------------------------------------------------------------------------------------------------
 
 NAMES = ["<img src=x onerror=alert(1)>.mp4", "[bold]loud.mp4", "a b#c=d%20.mp4", "esc\x1b[31m.mp4", "日本語.mp4"]
