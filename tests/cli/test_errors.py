@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -181,8 +182,9 @@ def test_a_real_ctrl_c_leaves_a_clean_cache(tmp_path, film):
     place = tmp_path / "workspace"
     command = [sys.executable, "-m", "vidlang", "extract", tmp_path / "v", "--encoder", "mini", "--workspace", place]
     process = subprocess.Popen([*map(str, command), "--stride", "1"], stderr=subprocess.PIPE, text=True)
-    while not list(place.rglob("*.h5")):
+    while not list(place.rglob("[!.]*.h5")):
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and err.endswith("the same command goes on from there.\n")
