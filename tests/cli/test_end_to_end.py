@@ -30,7 +30,9 @@ def test_extract_train_score_eval(vidlang, collection, tmp_path):
     assert extracted.out.startswith(f"{num_videos} extracted, 0 already there, 0 failed")
     assert vidlang("extract", videos).out.startswith(f"0 extracted, {num_videos} already there, 0 failed")
 
-    trained = vidlang("train", "vadclip", "--manifest", manifest, "--epochs", "3", "--name", "first")
+    trained = vidlang(
+        "train", "vadclip", "--manifest", manifest, "--epochs", "3", "--batch-size", "8", "--name", "first"
+    )
     assert trained.code == 0, trained.err
     assert "Registered as" in trained.out and "Next: vidlang score" in trained.out
     assert (tmp_path / ".vidlang" / "results" / "train" / "vadclip" / "first" / "curves.png").is_file()
