@@ -308,12 +308,22 @@ def test_a_damaged_entry_is_extracted_again(tmp_path, cache, encoder, run):
     assert cache.verify() == []
 
 
+def test_pictures_among_the_results_are_no_video(tmp_path, cache, run):
+    film(tmp_path / "a.mp4", 20)
+    picture = tmp_path / "workspace" / "results" / "score" / "1" / "a.mp4.png"
+    picture.parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(picture)
+    assert statuses(run(tmp_path)) == {"a.mp4": "done"}
+
+
 def test_nothing_to_extract_is_bad_input(tmp_path, run):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="empty holds no videos"):
         run(tmp_path / "empty")
     with pytest.raises(BadInput, match=r"nowhere\.mp4 does not exist"):
         run(tmp_path / "nowhere.mp4")
+    with pytest.raises(BadInput, match="One of the paths is empty"):
+        run("")
     with pytest.raises(BadInput, match="frame rate of images must be positive, got 0"):
         ExtractOptions(frame_rate=0.0)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):

@@ -163,9 +163,20 @@ def extract(
     What the cache holds from the same recipe and the same file content is skipped; a video that fails is one outcome
     and the others go on. ``load_encoder`` is called only if something has to be encoded.
     """
-    return extract_videos(
-        find_videos([Path(path) for path in paths]), cache, recipe, load_encoder, options or ExtractOptions(), progress
-    )
+    return extract_videos(find_inputs(paths, cache), cache, recipe, load_encoder, options or ExtractOptions(), progress)
+
+
+def find_inputs(paths: Sequence[Path | str], cache: FeatureCache) -> list[tuple[str, Path]]:
+    """(id, path) of every video under ``paths``, without the pictures among the results of the cache's workspace.
+
+    Raises:
+        BadInput: there is none, two share an id, or a path is empty.
+    """
+    if not all(map(str, paths)):
+        raise BadInput("One of the paths is empty. Name videos or folders; the current folder is '.'.")
+    results = (cache.root.parent / "results").resolve()
+    found = find_videos([Path(path) for path in paths])
+    return [(video_id, path) for video_id, path in found if not path.resolve().is_relative_to(results)]
 
 
 def extract_videos(

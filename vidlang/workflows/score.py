@@ -36,8 +36,7 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.names import safe_component
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
-from vidlang.video.reader import find_videos
-from vidlang.workflows.extract import ExtractOptions, extract_videos
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def score(
         outcomes = _cached(cache, scorer.recipe, [str(path) for path in paths], _wanted(options))
     else:
         extracted = extract_videos(
-            find_videos([Path(path) for path in paths]),
+            find_inputs(paths, cache),
             cache,
             scorer.recipe,
             scorer.load_encoder,
