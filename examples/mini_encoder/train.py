@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from architecture import DIM, build_model, export
-from captions import CLASS_TEMPLATES, CONCEPTS, read_clip_names, read_imagenet_names
+from captions import CLASS_TEMPLATES, CONCEPTS, UNTAUGHT, read_clip_names, read_imagenet_names
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
@@ -78,6 +78,9 @@ def jitter(pixels: Tensor) -> Tensor:
     affine[:, :, 2] = torch.empty(count, 2).uniform_(-0.12, 0.12)
     grid = F.affine_grid(affine, list(pixels.shape), align_corners=False)
     pixels = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    # a third turns grey: colour is the first thing a young student leans on
+    grey = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    pixels = torch.where(torch.rand(count, 1, 1, 1) < 0.33, grey, pixels)
     gain = torch.empty(count, 3, 1, 1).uniform_(0.9, 1.1) * torch.empty(count, 1, 1, 1).uniform_(0.75, 1.25)
     centre = pixels.mean((1, 2, 3), keepdim=True)
     contrast = torch.empty(count, 1, 1, 1).uniform_(0.75, 1.25)
@@ -104,8 +107,9 @@ class Texts:
         return CLASS_TEMPLATES[int(self.rng.integers(len(CLASS_TEMPLATES)))].format(name)
 
     def concept_texts(self) -> list[str]:
-        """One phrasing of every concept, in order."""
-        return [phrasings[int(self.rng.integers(len(phrasings)))] for phrasings in CONCEPTS.values()]
+        """One phrasing of every taught concept, in order."""
+        taught = [phrasings for concept, phrasings in CONCEPTS.items() if concept not in UNTAUGHT]
+        return [phrasings[int(self.rng.integers(len(phrasings)))] for phrasings in taught]
 
 
 def centred_cosines(vectors: np.ndarray) -> Tensor:
@@ -210,13 +214,20 @@ def contrast_loss(student: Student, texts: Texts, images: Tensor, batch: Batch, 
     return image_to_text + 0.3 * text_to_image
 
 
+def taught_rows() -> Tensor:
+    """Row of each concept among the taught ones, -1 for the untaught, and a last -1 for "no concept"."""
+    taught = [concept for concept in CONCEPTS if concept not in UNTAUGHT]
+    return torch.tensor([taught.index(c) if c in taught else -1 for c in CONCEPTS] + [-1])
+
+
 def concept_loss(student: Student, texts: Texts, images: Tensor, concepts: Tensor) -> Tensor:
-    """Labelled images against one phrasing of every concept."""
-    known = concepts >= 0
+    """Images of taught concepts against one phrasing of each of them; concepts: [B], rows of CONCEPTS, -1 for none."""
+    rows = taught_rows()[concepts]  # -1 picks the last entry, which is -1 again
+    known = rows >= 0
     vectors = student.encode_texts(texts.tokens(texts.concept_texts()))
     logits = student.clip.logit_scale.exp() * images[known] @ vectors.T
     # a tenth is spread over the other concepts: the labels are those of whole videos, crops may show something else
-    return F.cross_entropy(logits, concepts[known], label_smoothing=0.1)
+    return F.cross_entropy(logits, rows[known], label_smoothing=0.1)
 
 
 @dataclass(frozen=True)
@@ -227,7 +238,7 @@ class Plan:
     text_until: float = 0.02  # share of the time after which the image phase begins
     contrast_from: float = 0.35  # share of the time after which images meet texts
     concept_weight: float = 0.2
-    all_patches_from: float = 0.75  # share of the time after which images are seen whole
+    all_patches_from: float = 0.85  # share of the time after which images are seen whole
     keep: float = 0.5  # share of the patches seen before
     start: float = 0.0  # share of the schedule that lies behind already
     save_every: float = 180.0  # seconds
