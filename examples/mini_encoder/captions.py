@@ -35,7 +35,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # Themes that images are never taught. Labels of 140 fight clips are learnt by heart: zero-shot AUC 0.94 on those clips,
-# 0.42 on others; and features that know the answer of their training clips mislead any classifier trained on them.
+# 0.42 on others; and features that contain the answers of their training clips are no ground to judge a classifier on.
 UNTAUGHT = ("fight", "normal")
 
 CLASS_TEMPLATES = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "a video of a {}", "a {} in the scene")

@@ -1,8 +1,8 @@
 """Retrains the bundled encoder from nothing: frames, tokenizer, teacher, training, evaluation, one after the other.
 
 Example: python examples/mini_encoder/recipe.py --data DATA --models MODELS --work /tmp/mini --out vidlang/encoders/mini
-DATA holds surv_fight/, clips/, near_dup/ and clip_text/; MODELS holds mobilenet_v2/. With ``--minutes 120`` the whole is
-planned for under three hours on two cores.
+DATA holds surv_fight/, clips/, near_dup/ and clip_text/; MODELS holds mobilenet_v2/. With ``--minutes 120`` the
+whole is planned for under three hours on two cores.
 """
 
 from __future__ import annotations
