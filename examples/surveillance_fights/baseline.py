@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from transformers.utils import logging as transformers_logging
 
 from vidlang.core import Label, Sampling
 from vidlang.datasets.manifest import read_manifest
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--mobilenet", type=Path, help="transformers folder of a MobileNetV2")
     parser.add_argument("--seeds", type=int, default=3, help="random initialisations")
     arguments = parser.parse_args()
+    transformers_logging.set_verbosity_error()
     encoders: dict[str, list[Encode]] = {"mini": [mini()]}
     encoders["random weights"] = [mini(seed) for seed in range(arguments.seeds)]
     if arguments.mobilenet:

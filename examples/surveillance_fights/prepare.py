@@ -1,9 +1,12 @@
 """Turn the Surveillance Camera Fight clips into a collection to train on and untrimmed videos to test on.
 
-    python examples/surveillance_fights/prepare.py --data surv_fight --out fights
+    python examples/surveillance_fights/prepare.py --data surv_fight --out fights [--split shuffled]
 
-``--data`` holds the folders ``fight`` and ``normal`` of two-second clips with a number in each name. Clips 1 to 70 of
-both classes are for training, 73 to 100 for testing; 71 and 72 are left out: neighbours may come from one recording.
+``--data`` holds the folders ``fight`` and ``normal`` of two-second clips with a number in each name.
+
+``--split consecutive`` trains on clips 1 to 70 of both classes and tests on 73 to 100; 71 and 72 are left out, since
+neighbours may come from one recording. ``--split shuffled`` tests on 28 clips of each class drawn at random, so that
+places of test clips are often known from training.
 
 Writes
 
@@ -30,6 +33,7 @@ from vidlang.video.writer import write_video
 
 CLASSES = ("fight", "normal")
 LAST_TRAIN, FIRST_TEST = 70, 73
+NUM_SHUFFLED_TEST = 28
 FRAME_RATE = 25.0
 SIZE = (240, 320)  # height and width of the untrimmed videos, pixels
 NORMALS_PER_VIDEO = 5
@@ -40,10 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with fight/ and normal/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--split", choices=["consecutive", "shuffled"], default="consecutive")
     arguments = parser.parse_args()
     clips = {name: sorted((arguments.data / name).glob("*.mp4"), key=number_of) for name in CLASSES}
-    write_clips(clips, arguments.out)
-    write_untrimmed({name: [c for c in clips[name] if number_of(c) >= FIRST_TEST] for name in CLASSES}, arguments.out)
+    test = {name: test_clips(clips[name], arguments.split) for name in CLASSES}
+    write_clips(clips, test, arguments.split, arguments.out)
+    write_untrimmed(test, arguments.out)
 
 
 def number_of(clip: Path) -> int:
@@ -51,21 +57,27 @@ def number_of(clip: Path) -> int:
     return int(re.findall(r"\d+", clip.stem)[-1])
 
 
-def write_clips(clips: dict[str, list[Path]], out: Path) -> None:
+def test_clips(clips: list[Path], split: str) -> list[Path]:
+    """The clips of one class that no training sees."""
+    if split == "consecutive":
+        return [clip for clip in clips if number_of(clip) >= FIRST_TEST]
+    return sorted(random.Random(SEED).sample(clips, NUM_SHUFFLED_TEST), key=number_of)
+
+
+def write_clips(clips: dict[str, list[Path]], test: dict[str, list[Path]], split: str, out: Path) -> None:
     """Links and the manifest of the single clips."""
     labels = []
     for name, paths in clips.items():
         folder = out / "videos" / name
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
-            number = number_of(path)
-            if LAST_TRAIN < number < FIRST_TEST:
+            if split == "consecutive" and LAST_TRAIN < number_of(path) < FIRST_TEST:
                 continue
             link = folder / path.name
             if not link.exists():
                 link.symlink_to(path.resolve())
-            split = "train" if number <= LAST_TRAIN else "test"
-            labels.append(Label(f"{name}/{path.name}", (name,), split=split))
+            part = "test" if path in test[name] else "train"
+            labels.append(Label(f"{name}/{path.name}", (name,), split=part))
     (out / "clips.csv").write_text(write_manifest(labels), encoding="utf-8")
     print(f"{out}/clips.csv: {len(labels)} clips")
 

@@ -6,8 +6,7 @@ Only what is asked for is loaded: the image tower at once, the text tower on fir
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -55,11 +54,11 @@ def load_encoder(
     chosen = choose_device(device)
     _check_precision(precision, chosen)
     source = weights.locate(name, allow_download=allow_download, progress=progress)
-    with _quiet_transformers():
+    with weights.quiet_transformers():
         vision = weights.load_vision_tower(source)
 
     def load_text() -> TextTower:
-        with _quiet_transformers():
+        with weights.quiet_transformers():
             return TextTower(*weights.load_text_tower(source)).to(chosen)
 
     pixels = PixelRecipe.from_folder(source.folder, vision.vision_model.config.image_size)
@@ -188,19 +187,3 @@ def _check_precision(precision: Precision, device: torch.device) -> None:
         raise BadInput(f"There is no precision {precision!r}. Use float32, bfloat16 or float16.")
     if precision == "float16" and device.type != "cuda":
         raise BadInput(f"float16 needs a CUDA device, this is {device}. Use --precision bfloat16 or float32.")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No bars and no reports from transformers while it loads, and its settings as they were afterwards."""
-    from transformers.utils import logging as their_logging
-
-    level, bars = their_logging.get_verbosity(), their_logging.is_progress_bar_enabled()
-    their_logging.set_verbosity_error()
-    their_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        their_logging.set_verbosity(level)
-        if bars:
-            their_logging.enable_progress_bar()

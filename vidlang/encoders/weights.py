@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import Iterable, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,11 +115,28 @@ def read_logit_scale(source: EncoderSource) -> float:
     return 100.0
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bars and no reports from transformers while it loads, and its settings as they were afterwards."""
+    from transformers.utils import logging as their_logging
+
+    level, bars = their_logging.get_verbosity(), their_logging.is_progress_bar_enabled()
+    their_logging.set_verbosity_error()
+    their_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        their_logging.set_verbosity(level)
+        if bars:
+            their_logging.enable_progress_bar()
+
+
 def load_both_towers(source: EncoderSource) -> CLIPModel:
     """The whole model, float32, in evaluation mode; for writing it into files of others."""
     from transformers.models.clip.modeling_clip import CLIPModel
 
-    model: CLIPModel = _load(source, CLIPModel, lambda config: config)
+    with quiet_transformers():
+        model: CLIPModel = _load(source, CLIPModel, lambda config: config)
     return model
 
 
