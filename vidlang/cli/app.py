@@ -61,6 +61,8 @@ app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
 
 def main() -> None:
     """Entry point of the console script."""
+    # Idle OpenMP threads sleep instead of spinning, which would take the cores from decoding and from other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _give_memory_back()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal has not is shown as an escape
