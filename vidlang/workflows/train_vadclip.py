@@ -157,7 +157,7 @@ def train_vadclip(
     best = max(reports, key=lambda report: report.selected)
     if options.num_seeds > 1:  # the newest checkpoint is the default one, so the best is registered last
         best.register()
-    columns = tuple(report.name for report in reports)
+    columns = tuple(f"seed {plan.config.seed + index}" for index in range(options.num_seeds))
     return TrainReport(
         checkpoint=best.registered_as,
         folder=best.folder,
