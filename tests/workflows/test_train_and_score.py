@@ -66,7 +66,7 @@ def run_facts(workspace, name: str = "run") -> dict:
 def test_labels_to_weights_to_scores_to_metrics(workspace, collected):
     report = train_vadclip(workspace, options(changes={**SMALL, "epochs": 12}))
     folder = runs_folder(workspace) / "run"
-    assert report.folder == folder and report.columns == ("run",)
+    assert report.folder == folder and report.columns == ("seed 234",)
     assert (folder / "curves.png").stat().st_size > 1000 and (folder / "last" / "checkpoint.json").is_file()
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in log] == list(range(1, 13))
@@ -207,7 +207,7 @@ def test_resume_refuses_another_question(workspace, collected, monkeypatch):
 def test_seeds_are_runs_of_their_own_with_mean_and_spread(workspace, collected):
     report = train_vadclip(workspace, options(num_seeds=2))
     first, second = (f"run-seed{234 + i}" for i in range(2))
-    assert report.columns == (first, second, "mean", "std")
+    assert report.columns == ("seed 234", "seed 235", "mean", "std")
     name, one, two, mean, std = report.rows()[0]
     assert mean == pytest.approx((one + two) / 2) and std == pytest.approx(abs(one - two) / 2**0.5)
     assert name in report.metrics[0]
