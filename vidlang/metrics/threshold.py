@@ -13,10 +13,11 @@ from vidlang.metrics.truth import bounds, cut_rows, ruler_of
 
 
 def best_threshold(scores: Sequence[Scores], truth: Sequence[Label], branch: str, normal: str) -> float:
-    """The score that separates best, by F1: over rows where times of events are known, else over videos' peaks.
+    """The score that separates best: over rows where times of events are known, else over videos' peaks.
 
-    Half-way between the two neighbouring scores, so that the answer does not hang on one of them; 0.5 where nothing
-    can be separated.
+    Best is the largest share of true rows found minus share of normal rows alarmed (Youden's J). Where classes hardly
+    separate, F1 would call everything an event; this does not. The answer lies half-way between two neighbouring
+    scores, so that it does not hang on one of them; 0.5 where nothing can be separated.
     """
     by_id = {label.video_id: label for label in truth}
     values, true, weights = [], [], []
@@ -35,18 +36,18 @@ def best_threshold(scores: Sequence[Scores], truth: Sequence[Label], branch: str
             values.append(curve.max(keepdims=True))
             true.append(np.array([abnormal]))
             weights.append(np.ones(1))
-    return _best_f1(np.concatenate(values), np.concatenate(true), np.concatenate(weights))
+    return _best_separation(np.concatenate(values), np.concatenate(true), np.concatenate(weights))
 
 
-def _best_f1(values: NDArray[np.floating], truth: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+def _best_separation(values: NDArray[np.floating], truth: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
     order = np.argsort(-values, kind="stable")
-    values, hits = values[order], np.where(truth[order], weights[order], 0.0)
-    total = hits.sum()
-    if total <= 0 or total >= weights.sum():
+    values, truth, weights = values[order], truth[order], weights[order]
+    true_total, false_total = weights[truth].sum(), weights[~truth].sum()
+    if true_total <= 0 or false_total <= 0:
         return 0.5
-    found = np.cumsum(hits)
-    f1 = 2 * found / (np.cumsum(weights[order]) + total)
+    found = np.cumsum(np.where(truth, weights, 0.0)) / true_total
+    alarms = np.cumsum(np.where(truth, 0.0, weights)) / false_total
     last_of_ties = np.append(values[1:] < values[:-1], True)
-    best = int(np.argmax(np.where(last_of_ties, f1, -1.0)))
+    best = int(np.argmax(np.where(last_of_ties, found - alarms, -1.0)))
     below = float(values[best + 1]) if best + 1 < len(values) else 0.0
     return (float(values[best]) + below) / 2
