@@ -291,7 +291,6 @@ class _Run:
         self.num_images = 0
         self.num_reused = 0
         self.reuse_cosines: list[float] = []
-        self.encode_seconds = 0.0
 
     def outcomes(self, jobs: Sequence[_Job], task: Task) -> Iterator[Outcome]:
         """One outcome per job, as they are done."""
@@ -371,9 +370,7 @@ class _Run:
         assert self.encoder is not None
         pixels, self.pending.pixels = self.pending.pixels[:batch_size], self.pending.pixels[batch_size:]
         owners, self.pending.owners = self.pending.owners[:batch_size], self.pending.owners[batch_size:]
-        started = time.perf_counter()
         encoded = self.encoder.encode_pixels(torch.cat(pixels))
-        self.encode_seconds += time.perf_counter() - started
         self.num_images += len(encoded)
         features = encoded.reshape(len(owners), self.num_crops, -1)  # [N, K, D]
         for (video_id, rows, compared_with), feature in zip(owners, features, strict=True):
