@@ -26,12 +26,13 @@ from vidlang.core import (
     VideoInfo,
 )
 from vidlang.core.labels import LabelledSegment
+from vidlang.report.timeline import split_history
 from vidlang.store.checkpoints import ModelRegistry, load_train_state
 from vidlang.store.results import read_scores
 from vidlang.workflows.evaluate import evaluate_anomaly
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.score import ScoreOptions, find_events, picture_path, score
-from vidlang.workflows.train_vadclip import TrainOptions, best_threshold, runs_folder, train_vadclip
+from vidlang.workflows.train_vadclip import TrainOptions, _panels, best_threshold, runs_folder, train_vadclip
 
 SMALL = {
     "visual_length": 12, "attn_window": 4, "attn_heads": 2, "prompt_prefix": 2, "prompt_postfix": 2,
@@ -465,3 +466,10 @@ def test_features_of_another_dimension_are_refused(workspace, cache, encoder):
         put(cache, recipe, f"{name}/a.mp4", np.ones((4, DIM * 2), np.float32))
     with pytest.raises(BadInput, match=f"dimension {DIM * 2}, the text encoder's space has {DIM}"):
         train_vadclip(workspace, options())
+
+
+def test_the_curves_show_losses_apart_from_metrics():
+    row = {"epoch": 1, "learning_rate": 1e-4, "bce": 0.7, "alignment": 0.6, "contrastive": 0.1, "total": 1.4}
+    curves = split_history(_panels([{**row, "auc_c": 0.8, "video_auc_c": 0.8, "auc": 0.8}]))
+    assert set(curves.losses) == {"bce", "alignment", "contrastive", "total"}
+    assert set(curves.metrics) == {"auc_c"}

@@ -124,7 +124,7 @@ def vadclip(
             say(line)
         print_table(["metric (" + report.measured_on + ")", *report.columns], report.rows())
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang score video.mp4")
-    for note in report.notes:
+    for note in () if quiet else report.notes:
         warn(f"Note: {note}")
 
 

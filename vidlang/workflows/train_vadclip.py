@@ -351,7 +351,7 @@ class _Run:
         save_checkpoint(self.folder / "last", last)
         write_bytes(
             self.folder / "curves.png",
-            curves_png(result.history, best_epoch=result.best_epoch, title=f"vadclip {self.name}"),
+            curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"vadclip {self.name}"),
         )
         self._write_run(finished=True)
         registry = ModelRegistry(self.workspace.models_dir)
@@ -489,3 +489,18 @@ class _Run:
                     "options and cache, or start a new run."
                 )
         write_text(path, json.dumps(run, indent=1) + "\n")
+
+
+LOSSES = ("bce", "alignment", "contrastive", "total")
+
+
+def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Rows of the log as the picture wants them: losses apart from metrics, each branch's AUC and AP once."""
+    return [
+        {
+            "epoch": row["epoch"],
+            "losses": {name: row[name] for name in LOSSES},
+            "metrics": {name: value for name, value in row.items() if name.startswith(("auc_", "ap_"))},
+        }
+        for row in history
+    ]
