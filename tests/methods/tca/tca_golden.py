@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -24,7 +25,7 @@ needs_golden = pytest.mark.skipif(
 
 
 def arrays(name: str) -> dict[str, NDArray[Any]]:
-    """Every array of ``<name>.npz``: encoder, baselines, memory_bank, losses, similarity, pca, region_pooling, eval_*."""
+    """Every array of ``<name>.npz``: encoder, baselines, memory_bank, losses, similarity, pca, region_pooling, eval_…"""
     with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
@@ -55,7 +56,7 @@ def annotation(name: str) -> Any:
 def sequences(stored: dict[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
     """``<name>_flat`` cut at ``<name>_offsets``: one array per clip."""
     offsets = stored[f"{name}_offsets"]
-    return [stored[f"{name}_flat"][first:last] for first, last in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [stored[f"{name}_flat"][first:last] for first, last in itertools.pairwise(offsets)]
 
 
 def largest_difference(ours: Any, theirs: Any) -> float:
