@@ -37,7 +37,7 @@ THIRD_PARTY = {
     "core": {"numpy"},
     "video": {"numpy", "av", "decord", "PIL"},
     "encoders": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "PIL"},
-    "store": {"numpy", "h5py", "safetensors", "torch", "tomllib", "tomli"},
+    "store": {"numpy", "h5py", "safetensors", "torch", "faiss", "tomllib", "tomli"},
     "datasets": {"numpy"},
     "nn": {"torch", "numpy"},
     "methods": {"torch", "numpy"},

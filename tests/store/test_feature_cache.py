@@ -345,6 +345,59 @@ def test_verify_lists_and_sweeps_what_killed_writers_left(cache):
     assert young.exists() and not old.exists() and path.exists()
 
 
+def test_stamps_name_every_entry_without_opening_one(cache, tmp_path, monkeypatch):
+    for number, video_id in enumerate(ODD_IDS):
+        cache.put(some_features(video_id, seed=number), identity=None)
+    cache.put(some_features("other.mp4", HALF), identity=None)
+    paths = [entry.path for entry in cache.entries(RECIPE)]
+    folder = paths[0].parents[len(paths[0].relative_to(cache.root).parts) - 3]
+    (folder / temporary_name(".h5")).touch()
+    (folder / "notes.txt").touch()
+    monkeypatch.setattr(h5py, "File", None)
+    stamps = cache.stamps(RECIPE)
+    assert list(stamps) == sorted(stamps) and set(stamps) == {path.relative_to(folder).as_posix() for path in paths}
+    for relative, stamp in stamps.items():
+        facts = (folder / relative).stat()
+        assert stamp == f"{facts.st_size}-{facts.st_mtime_ns}"
+    assert FeatureCache(tmp_path / "none").stamps(RECIPE) == {}
+
+
+def test_a_stamp_changes_with_its_entry_alone(cache):
+    cache.put(some_features("a.mp4"), identity=None)
+    path = cache.put(some_features("b.mp4"), identity=None)
+    before = cache.stamps(RECIPE)
+    os.utime(path, ns=(1, 1))
+    assert {name for name, stamp in cache.stamps(RECIPE).items() if before[name] != stamp} == {"b.mp4.h5"}
+    cache.put(some_features("b.mp4", num_rows=9), identity=None)
+    assert cache.stamps(RECIPE)["b.mp4.h5"].split("-")[0] == str(path.stat().st_size)
+
+
+def test_an_entry_opens_by_the_path_of_its_stamp(cache, tmp_path):
+    for number, video_id in enumerate(ODD_IDS):
+        cache.put(some_features(video_id, seed=number), identity=IDENTITY)
+    cache.pack(tmp_path / "all.h5")
+    packed = FeatureCache(tmp_path / "all.h5")
+    assert set(packed.stamps(RECIPE)) == set(cache.stamps(RECIPE))
+    facts = packed.root.stat()
+    assert set(packed.stamps(RECIPE).values()) == {f"{facts.st_size}-{facts.st_mtime_ns}"}
+    for store in (cache, packed):
+        entries = [store.entry_by_path(RECIPE, relative) for relative in store.stamps(RECIPE)]
+        assert {entry.key.video_id for entry in entries} == set(ODD_IDS)
+        assert all(entry.identity == IDENTITY for entry in entries)
+        with pytest.raises(MissingFeatures, match=r"no entry gone\.mp4\.h5 .* Extract its video again"):
+            store.entry_by_path(RECIPE, "gone.mp4.h5")
+
+
+def test_an_entry_by_path_is_checked_and_stays_below_its_recipe(cache):
+    path = cache.put(some_features("a.mp4"), identity=None)
+    path.with_name("b.mp4.h5").write_bytes(path.read_bytes())
+    with pytest.raises(DamagedEntry, match=r"holds the features of a\.mp4"):
+        cache.entry_by_path(RECIPE, "b.mp4.h5")
+    for relative in ("../a.mp4.h5", "/etc/passwd", ""):
+        with pytest.raises(ValueError, match="must lie below the recipe's folder"):
+            cache.entry_by_path(RECIPE, relative)
+
+
 WRITER = """
 import sys, itertools
 from pathlib import Path

@@ -43,7 +43,7 @@ import os
 import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -212,6 +212,39 @@ class FeatureCache:
                 yield entry
             else:
                 logger.warning("%s is skipped: %s", path, entry)
+
+    def stamps(self, recipe: FeatureRecipe) -> dict[str, str]:
+        """What every entry of a recipe looks like from outside, sorted by path; no entry is opened.
+
+        returns: the entry's path below the recipe's folder (``Abuse/Abuse001.mp4.h5``) to ``<bytes>-<mtime in ns>`` of
+        its file. Entries of a packed file share that of the pack. An equal path and stamp mean an unchanged entry;
+        whether the entry is whole tells ``entry_by_path``.
+        """
+        folder = _recipe_folder(recipe)
+        if not self.packed:
+            return dict(sorted(_file_stamps(self.root / folder)))
+        stamp = _stamp(self.root.stat())
+        return {str(path.relative_to(folder)): stamp for path in self._entry_paths(folder)}
+
+    def entry_by_path(self, recipe: FeatureRecipe, relative: str) -> CacheEntry:
+        """The entry at a path that ``stamps`` gave. Its id stands inside: file names cut what is longer than 200 bytes.
+
+        Raises:
+            MissingFeatures: it is gone.
+            DamagedEntry: it is torn, edited, of another schema, or of another video or recipe than its path says.
+            ValueError: ``relative`` leads out of the recipe's folder.
+        """
+        below = PurePosixPath(relative)
+        if below.is_absolute() or not below.parts or ".." in below.parts:
+            raise ValueError(f"relative must lie below the recipe's folder, got {relative!r}")
+        path = PurePosixPath(_recipe_folder(recipe)) / below
+        try:
+            return self._entry_at(path, self.root / path)
+        except (FileNotFoundError, NotADirectoryError) as cause:
+            raise MissingFeatures(
+                f"There is no entry {relative} for {recipe.name} ({recipe.fingerprint}) in {self.root} any more. "
+                "Extract its video again."
+            ) from cause
 
     def recipes(self) -> list[FeatureRecipe]:
         """Every recipe that has at least one readable entry, in the order of their folders."""
@@ -397,6 +430,25 @@ def _entry_files(root: Path, folder: str) -> Iterator[str]:
     for parent, _, files in os.walk(start):
         prefix = Path(parent).relative_to(root).as_posix()
         yield from (f"{prefix}/{name}" for name in files if name.endswith(".h5") and not name.startswith("."))
+
+
+def _file_stamps(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(path below the first folder, stamp) of the files that ``_entry_files`` lists, in no order."""
+    try:
+        found = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with found:
+        for item in found:
+            if item.is_dir(follow_symlinks=False):
+                yield from _file_stamps(Path(item.path), f"{prefix}{item.name}/")
+            elif item.name.endswith(".h5") and not item.name.startswith(".") and item.is_file():
+                with suppress(FileNotFoundError):  # removed between the listing and this line
+                    yield f"{prefix}{item.name}", _stamp(item.stat())
+
+
+def _stamp(facts: os.stat_result) -> str:
+    return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
 def _entry_groups(root: Path, folder: str) -> list[str]:
