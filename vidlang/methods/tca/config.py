@@ -8,9 +8,6 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from vidlang.core.errors import BadInput, UnknownName
 
-EncoderName = Literal["transformer", "netvlad", "nextvlad", "lstm", "gru"]
-LossName = Literal["infonce", "circle", "circle-as-shipped", "triplet"]
-
 PUBLISHED_CLUSTERS = {"netvlad": 256, "nextvlad": 64}
 BANK_STEPS = 8
 """Steps whose keys a bank of size 0 holds."""
@@ -30,7 +27,9 @@ class TcaConfig:
     """
 
     # shape
-    encoder: EncoderName = _option("transformer", "network over the rows of a video; all but the first are baselines")
+    encoder: Literal["transformer", "netvlad", "nextvlad", "lstm", "gru"] = _option(
+        "transformer", "network over the rows of a video; all but the first are baselines"
+    )
     num_layers: int = _option(1, "transformer layers")
     num_heads: int = _option(8, "heads of self-attention; must divide the width of the rows")
     feedforward: int = _option(2048, "hidden width of the transformer's feed-forward part")
@@ -62,7 +61,7 @@ class TcaConfig:
         "(published: off)",
     )
     # loss
-    loss: LossName = _option(
+    loss: Literal["infonce", "circle", "circle-as-shipped", "triplet"] = _option(
         "infonce", "contrastive loss; circle is the paper's, circle-as-shipped mixes rows and columns as the code does"
     )
     temperature: float = _option(0.07, "infonce: cosines are divided by it")
@@ -197,7 +196,7 @@ PRESETS: dict[str, TcaConfig] = {
         bank_order="after",
     ),
 }
-"""``code`` does what the published code does, ``paper`` what the paper says, ``custom`` what suits a small collection."""
+"""``code`` does what the published code does, ``paper`` what the paper says, ``custom`` what suits few videos."""
 
 
 def preset(name: str, **changes: Any) -> TcaConfig:
