@@ -35,6 +35,7 @@ from vidlang.core.features import FeatureKey, FeatureRecipe, Features, Sampling
 from vidlang.core.labels import Label, LabelledSegment
 from vidlang.core.progress import Progress, Task
 from vidlang.core.results import Detection, Hit, Outcome, Ranking, Scores
+from vidlang.core.retrieval import Rankings, RetrievalTruth, Similarities
 from vidlang.core.segments import Segment
 from vidlang.core.video import FileIdentity, VideoInfo
 
@@ -59,9 +60,12 @@ __all__ = [
     "Outcome",
     "Progress",
     "Ranking",
+    "Rankings",
+    "RetrievalTruth",
     "Sampling",
     "Scores",
     "Segment",
+    "Similarities",
     "Task",
     "UnknownName",
     "VideoInfo",
