@@ -25,7 +25,7 @@ needs_golden = pytest.mark.skipif(
 
 
 def arrays(name: str) -> dict[str, NDArray[Any]]:
-    """Every array of ``<name>.npz``: encoder, baselines, memory_bank, losses, similarity, pca, region_pooling, eval_…"""
+    """Arrays of ``<name>.npz``: encoder, baselines, memory_bank, losses, similarity, pca, region_pooling, eval_*."""
     with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
 
