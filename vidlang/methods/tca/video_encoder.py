@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidlang.nn.padding import mask_of
+from vidlang.nn.precision import full_precision
 
 
 class VideoEncoder(nn.Module):
@@ -72,4 +73,5 @@ def pooled(tokens: Tensor, weights: Tensor) -> Tensor:
     tokens: [B, T, E]    weights: [B, T]    returns: [B, E]
     """
     total = weights.sum(1, keepdim=True)  # [B, 1]
-    return torch.einsum("bt,bte->be", weights, tokens) / torch.where(total > 0, total, 1)
+    with full_precision(tokens):
+        return torch.einsum("bt,bte->be", weights, tokens.float()) / torch.where(total > 0, total, 1)
