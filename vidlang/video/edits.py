@@ -687,8 +687,8 @@ class _Ranges:
     crop: tuple[float, float]
     logo: tuple[float, float]
     bars: tuple[float, float]
-    light: float
-    """How far gain and contrast may be from 1, as the logarithm to base 2."""
+    light: tuple[float, float]
+    """How far gain and contrast are from 1: logarithm to base 2, up or down."""
     blur: tuple[float, float]
     noise: tuple[float, float]
     speed: tuple[float, float]
@@ -705,7 +705,7 @@ RANGES: dict[str, _Ranges] = {
         crop=(0.8, 0.95),
         logo=(0.12, 0.25),
         bars=(0.08, 0.2),
-        light=0.35,
+        light=(0.15, 0.4),
         blur=(0.5, 1.2),
         noise=(3, 8),
         speed=(0.1, 0.4),
@@ -719,7 +719,7 @@ RANGES: dict[str, _Ranges] = {
         crop=(0.55, 0.8),
         logo=(0.25, 0.5),
         bars=(0.2, 0.4),
-        light=0.9,
+        light=(0.4, 0.9),
         blur=(1.2, 3.0),
         noise=(8, 20),
         speed=(0.4, 1.0),
@@ -778,7 +778,7 @@ class _Draw:
         """A cut inside, an excerpt, or another speed."""
         kind = self.one_of("cut", "clip", "speed")
         if kind == "speed":
-            return Speed(round(float(2 ** (self.uniform(self.ranges.speed) * self.one_of(-1, 1))), 3))
+            return Speed(self.factor(self.ranges.speed))
         length = self.duration * self.uniform(self.ranges.cut if kind == "cut" else self.ranges.clip)
         # A cut leaves a tenth of the video at both ends: one at an end would be an excerpt.
         rim = 0.1 * self.duration if kind == "cut" else 0.0
@@ -796,9 +796,9 @@ class _Draw:
 
     def colour(self) -> Edit:
         kind = self.one_of("brightness", "contrast", "grey", "sepia")
-        gain = round(float(2 ** self.uniform((-self.ranges.light, self.ranges.light))), 3)
+        gain = self.factor(self.ranges.light)
         if kind == "brightness":
-            return Brightness(gain, round(self.uniform((-40, 40)) * self.ranges.light, 1))
+            return Brightness(gain, self.uniform((-20, 20)))
         return {"contrast": Contrast(gain), "grey": Grey(), "sepia": Sepia()}[kind]
 
     def quality(self) -> Edit:
@@ -834,6 +834,10 @@ class _Draw:
 
     def uniform(self, bounds: tuple[float, float]) -> float:
         return round(float(self.random.uniform(*bounds)), 3)
+
+    def factor(self, octaves: tuple[float, float]) -> float:
+        """Above or below 1 by so many doublings."""
+        return round(float(2 ** (self.uniform(octaves) * self.one_of(-1, 1))), 3)
 
     def one_of(self, *choices: Any) -> Any:
         return choices[int(self.random.integers(len(choices)))]
