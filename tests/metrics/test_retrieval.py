@@ -186,6 +186,12 @@ def test_a_query_without_positives_is_skipped_and_named():
     assert any("lonely" in note for note in found.notes)
 
 
+def test_false_hits_of_a_query_without_positives_lower_micro_ap_alone():
+    truth = truth_of({"q": ["x"], "lonely": []})
+    found = evaluate(truth, matrix({"q": [0.8, 0.1], "lonely": [0.9, 0.7]}, "xy")).task("all")
+    assert (found.mean_ap, found.micro_ap) == (1, 0.5)
+
+
 def test_without_any_positive_there_is_no_value():
     task = evaluate(truth_of({"q": []}), matrix({"q": [0.9]}, "x")).task("all")
     assert (task.mean_ap, task.micro_ap, dict(task.recall)) == (None, None, {})

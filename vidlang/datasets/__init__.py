@@ -1,7 +1,7 @@
 """Read what others wrote about videos: manifests, folders named like classes, published annotations.
 
-Every reader returns `Label`s. Nothing here opens a video or knows the cache; ids of published lists meet the user's ids
-in `matching`.
+Readers of classes return `Label`s, readers of retrieval sets a `RetrievalTruth`. Nothing here opens a video or knows
+the cache; ids of published lists meet the user's ids in `matching` and in `retrieval.match_names`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from pathlib import Path
 
 from vidlang.core.errors import UnknownName
 from vidlang.core.labels import Label
+from vidlang.datasets.retrieval import RETRIEVAL_DATASETS, import_retrieval
+
+__all__ = ["DATASETS", "RETRIEVAL_DATASETS", "import_dataset", "import_retrieval"]
 
 DATASETS = {"ucf-crime": "vidlang.datasets.ucf_crime", "xd-violence": "vidlang.datasets.xd_violence"}
 """Data set → the module whose ``import_folder`` reads its published files."""
@@ -24,6 +27,6 @@ def import_dataset(name: str, folder: Path) -> list[Label]:
         BadAnnotation: a file is missing, does not read, or contradicts another; the message names it.
     """
     if name not in DATASETS:
-        raise UnknownName("data set importer", name, DATASETS)
+        raise UnknownName("data set importer", name, {*DATASETS, *RETRIEVAL_DATASETS})
     labels: list[Label] = import_module(DATASETS[name]).import_folder(folder)
     return labels

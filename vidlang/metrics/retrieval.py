@@ -10,7 +10,7 @@ Metrics of a task
                    of positives; one that was not found adds nothing. EVVE takes trapezoids (see
                    `trapezoid_average_precision`).
     ``micro_ap``   average precision of all query-video pairs in one list, so that similarities of different queries
-                   must be comparable; equal similarities are one step
+                   must be comparable; equal similarities are one step. Queries without a positive take part.
     ``recall[k]``  share of the queries with at least one positive among the first k
     ``groups``     mean of the average precision over the queries of a group (the events of EVVE)
     All are fractions of 1.
@@ -374,20 +374,19 @@ class _Tally:
 
     def __init__(self, task: _Task, questions: Mapping[str, _Question], zero: bool) -> None:
         self.task = task
-        self.questions = {query: question for query, question in questions.items() if question.num_positives}
-        self.empty = [query for query, question in questions.items() if not question.num_positives]
-        self.per_query = {query: 0.0 for query in self.empty} if zero else {}
-        self.skipped = () if zero else tuple(self.empty)
+        self.questions = questions
+        empty = tuple(query for query, question in questions.items() if not question.num_positives)
+        self.per_query = dict.fromkeys(empty, 0.0) if zero else {}
+        self.skipped = () if zero else empty
         self.found = dict.fromkeys(RECALL_AT, 0)
         self.num_found = 0
         self.steps = _Steps(np.zeros(0))
 
-    def add(self, query: str, ranks: NDArray[np.int64], similarities: NDArray[np.floating], ap: float) -> None:
+    def add(self, query: str, ranks: NDArray[np.int64], ap: float) -> None:
         self.per_query[query] = ap
         self.num_found += len(ranks)
         for k in RECALL_AT:
             self.found[k] += int(len(ranks) > 0 and ranks[0] <= k)
-        self.steps.add(similarities)
 
     def scores(
         self, order: Sequence[str], groups: Mapping[str, Sequence[str]], divisors: Mapping[str, int]
@@ -466,14 +465,14 @@ def _fill(tallies: Sequence[_Tally], count: _Count, measure: Callable[[ArrayLike
     for query in count.queries:
         places, values = answers.ranked(query)
         for tally in tallies:
-            if query not in tally.questions:
-                continue
             question = tally.questions[query]
-            positive = np.zeros(len(answers.place), dtype=bool)
-            positive[question.positives] = True
             kept = count.ranked(question)[places]
-            ranks = np.flatnonzero(positive[places[kept]]) + 1
-            tally.add(query, ranks, values[kept], measure(ranks, question.num_positives))
+            tally.steps.add(values[kept])
+            if question.num_positives:
+                positive = np.zeros(len(answers.place), dtype=bool)
+                positive[question.positives] = True
+                ranks = np.flatnonzero(positive[places[kept]]) + 1
+                tally.add(query, ranks, measure(ranks, question.num_positives))
 
 
 def _coverage(truth: RetrievalTruth, answers: _Answers, count: _Count) -> Coverage:
