@@ -38,8 +38,8 @@ def rmac(feature_map: Tensor) -> Tensor:
 
     feature_map: [N, C, H, W], at least 4 positions on a side    returns: [N, C], rows of length 1
 
-    Regions stand ``p = int(min(H, W) * 2 / 7)`` apart and are ``p + p // 2`` wide, with no padding: 3 x 3 of them on the
-    maps of a ResNet at 224 pixels (56 → every 16, 24 wide; 7 → every 2, 3 wide).
+    Regions stand ``p = int(min(H, W) * 2 / 7)`` apart and are ``p + p // 2`` wide, with no padding: 3 x 3 of them on
+    the maps of a ResNet at 224 pixels (56 → every 16, 24 wide; 7 → every 2, 3 wide).
 
     Raises:
         ValueError: not four axes, or a map smaller than 4 positions.

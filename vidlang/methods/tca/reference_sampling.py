@@ -36,7 +36,7 @@ def reference_frames(num_frames: int, fps: float | None) -> list[int]:
     step = round(fps)
     if step < 1:
         raise BadVideo(
-            f"At {fps} frames a second the published sampling takes no frames. Extract at a rate of its own."
+            f"The published sampling takes no frames at {fps} frames a second. Sample it by seconds instead."
         )
     if num_frames == 0:
         return []
