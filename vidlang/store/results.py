@@ -50,7 +50,7 @@ def write_scores(path: Path, scores: Iterable[Scores]) -> None:
     Raises:
         ValueError: a number is not finite, or ``made_by`` holds what JSON cannot.
     """
-    _write_lines(path, map(_scores_to_dict, scores))
+    write_lines(path, map(_scores_to_dict, scores))
 
 
 def read_scores(path: Path) -> list[Scores]:
@@ -59,17 +59,17 @@ def read_scores(path: Path) -> list[Scores]:
     Raises:
         BadInput: not such a file; names the line.
     """
-    return _read_lines(path, SCORES_SCHEMA, _scores_from_dict)
+    return read_lines(path, SCORES_SCHEMA, _scores_from_dict)
 
 
 def write_detections(path: Path, detections: Iterable[Detection]) -> None:
     """One JSON line a detection, in the order given; the file appears whole."""
-    _write_lines(path, map(_detection_to_dict, detections))
+    write_lines(path, map(_detection_to_dict, detections))
 
 
 def read_detections(path: Path) -> list[Detection]:
     """What ``write_detections`` wrote, exactly. Raises BadInput, naming the line."""
-    return _read_lines(path, DETECTIONS_SCHEMA, _detection_from_dict)
+    return read_lines(path, DETECTIONS_SCHEMA, _detection_from_dict)
 
 
 def scores_csv(scores: Sequence[Scores]) -> str:
@@ -80,13 +80,13 @@ def scores_csv(scores: Sequence[Scores]) -> str:
     classes = _in_order(name for one in scores for name in one.class_names)
     rulers = ["video", "start_seconds", "end_seconds", "first_frame", "last_frame_exclusive", "anomaly"]
     header = rulers + [f"branch:{name}" for name in branches] + [f"class:{name}" for name in classes]
-    return _csv([header, *(row for one in scores for row in _score_rows(one, branches, classes))])
+    return csv_text([header, *(row for one in scores for row in _score_rows(one, branches, classes))])
 
 
 def detections_csv(detections: Iterable[Detection]) -> str:
     """One line a detection: ``video,start,end,label,score``, seconds."""
     rows = ([d.video_id, d.segment.start, d.segment.end, d.label, d.score] for d in detections)
-    return _csv([["video", "start", "end", "label", "score"], *rows])
+    return csv_text([["video", "start", "end", "label", "score"], *rows])
 
 
 # -- scores ----------------------------------------------------------------------------------------------------------
@@ -166,13 +166,15 @@ def _detection_from_dict(fields: dict[str, Any]) -> Detection:
 # -- lines -----------------------------------------------------------------------------------------------------------
 
 
-def _write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
+def write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
+    """One JSON line an item; the file appears whole."""
     with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for item in items:
             file.write(json.dumps(item, allow_nan=False) + "\n")
 
 
-def _read_lines(path: Path, schema: str, read: Callable[[dict[str, Any]], Result]) -> list[Result]:
+def read_lines(path: Path, schema: str, read: Callable[[dict[str, Any]], Result]) -> list[Result]:
+    """What ``read`` makes of each line. Raises BadInput, naming the line."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as cause:
@@ -199,9 +201,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Lines of a CSV file: text quoted, numbers bare."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")  # text quoted, numbers bare
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     for row in rows:
         writer.writerow(row)
     return buffer.getvalue()
