@@ -1,0 +1,211 @@
+"""Letter boxes and pillar boxes: the bars of one colour around a picture, which every frame of a video shares.
+
+A bar reaches from an edge of the frame to a straight, sharp line along the picture, and has one colour, any, in all of
+its pixels at all times. A dark scene is none: it moves, or fades into the picture without a line. What is cut off shows
+nothing, but for a logo or a subtitle on the bar.
+
+A blank wall that is overexposed evenly, up to a straight line, passes for a bar: it shows as little.
+
+Not found: bars of a blurred copy of the picture, bars with a pattern, bars that come and go within the video (what the
+picture covers at any time is kept), and turned pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidlang.video.colour import RgbConverter
+from vidlang.video.container import decode, open_container, packets, read_facts
+from vidlang.video.files import is_frame_folder
+from vidlang.video.pyav_reader import set_threads
+from vidlang.video.reader import open_video
+from vidlang.video.source import Pixels
+
+NUM_SAMPLES = 16
+ENOUGH_KEY_FRAMES = 8
+TOLERANCE, MOST_TOLERANCE, CONTRAST = 10, 30, 6
+"""Grey levels around a bar's colour, in any channel: noise of compression, and less than a wall's shading. Where the
+picture has more contrast, a sixth of its median, but no more than 30."""
+CLEAN = 0.9
+"""Share of a bar's pixels that have its colour; the others are a logo or a subtitle."""
+CLEAN_LINE = 0.95
+"""The same share along the line beside the picture."""
+BUSY_LINE = 0.5
+"""Share of the line on the other side that some frame fills with another colour."""
+LEAST_BLUR, BLUR = 8, 0.01
+"""Pixels, and share of a side, over which compression and scaling may smear the line between them."""
+MOST, LEAST = 0.45, 0.01
+"""Share of a side that one bar takes."""
+LEAST_AREA = 0.2
+"""Share of the frame that must remain."""
+ACTIVE = 0.1
+"""Along the line, only places count whose own line across has more than this share of other colours: the others belong
+to bars on the other two sides."""
+PLACES_ACROSS = 256
+"""Places along a line that are looked at."""
+
+
+@dataclass(frozen=True)
+class Borders:
+    """Pixels to cut off each side of frames of ``size``."""
+
+    size: tuple[int, int]
+    """(height, width)"""
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.top, self.bottom, self.left, self.right))
+
+    def __str__(self) -> str:
+        """``60 px top, 60 px bottom of 480 x 360``, width first."""
+        sides = ", ".join(f"{getattr(self, side)} px {side}" for side in ("top", "bottom", "left", "right"))
+        kept = ", ".join(part for part in sides.split(", ") if not part.startswith("0 "))
+        return f"{kept or 'nothing'} of {self.size[1]} x {self.size[0]}"
+
+    def crop(self, frames: Pixels) -> Pixels:
+        """The picture alone, a view. frames: [..., H, W, 3] of any size; a line that the scale cuts is cut off."""
+        height, width = frames.shape[-3:-1]
+        down, across = height / self.size[0], width / self.size[1]
+        # 1e-6: at a scale of 1 nothing is rounded.
+        top, left = (
+            min(int(np.ceil(cut * scale - 1e-6)), side - 1)
+            for cut, scale, side in ((self.top, down, height), (self.left, across, width))
+        )
+        end, right = (
+            int(np.floor((side - cut) * scale + 1e-6))
+            for side, cut, scale in ((self.size[0], self.bottom, down), (self.size[1], self.right, across))
+        )
+        return frames[..., top : max(end, top + 1), left : max(right, left + 1), :]
+
+    def short_side(self, wanted: int) -> int:
+        """Shorter side that whole frames must have so that the picture's is at least ``wanted``."""
+        height, width = self.size[0] - self.top - self.bottom, self.size[1] - self.left - self.right
+        # One more pixel on each side, for lines that the scale cuts.
+        return int(np.ceil((wanted + 2) * min(self.size) / min(height, width))) if self else wanted
+
+
+def find_borders(path: Path, *, frame_rate: float | None = None) -> Borders:
+    """The bars of a video file or a folder of images, from about 16 frames over its length.
+
+    Raises:
+        BadVideo: it does not open as a video, or no frame decodes.
+    """
+    return borders_of(_spread(path, frame_rate))
+
+
+def borders_of(frames: Iterable[Pixels]) -> Borders:
+    """The bars that all of these frames share. frames: at least one, [H, W, 3] of one size
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    low = high = None
+    for frame in frames:
+        if low is None or high is None:
+            low, high = frame.copy(), frame.copy()
+        else:
+            np.minimum(low, frame, out=low)
+            np.maximum(high, frame, out=high)
+    if low is None or high is None:
+        raise ValueError("borders are looked for in at least one frame, got none")
+    height, width = low.shape[:2]
+    top = left = 0
+    bottom, right = height, width
+    # Bars on all four sides hide each other's lines: each pass looks along what the pass before left over.
+    for _ in range(2):
+        rows = slice(top, bottom)
+        left, right = _bars(low[rows].swapaxes(0, 1), high[rows].swapaxes(0, 1))
+        columns = slice(left, right)
+        top, bottom = _bars(low[:, columns], high[:, columns])
+    if (bottom - top) * (right - left) < LEAST_AREA * height * width:
+        return Borders((height, width))
+    return Borders((height, width), top, height - bottom, left, width - right)
+
+
+def _bars(low: Pixels, high: Pixels) -> tuple[int, int]:
+    """First row of the picture and the row after its last. low, high: [L, M, 3] extremes over time"""
+    every = -(-low.shape[1] // PLACES_ACROSS)
+    low, high = low[:, ::every], high[:, ::every]
+    return _bar(low, high), len(low) - _bar(low[::-1], high[::-1])
+
+
+def _bar(low: Pixels, high: Pixels) -> int:
+    """Rows of the bar at the start; 0 where there is none."""
+    length = len(low)
+    least, most = max(2, round(LEAST * length)), int(MOST * length)
+    blur = max(LEAST_BLUR, round(BLUR * length))
+    colour = np.median(np.concatenate([low[:least].reshape(-1, 3), high[:least].reshape(-1, 3)]), axis=0)
+    # int16: differences of bytes wrap around.
+    colour = colour.astype(np.int16)
+    away = np.maximum(high.astype(np.int16) - colour, colour - low.astype(np.int16)).max(axis=-1)  # [L, M]
+    active = (away > TOLERANCE).mean(axis=0) > ACTIVE
+    if not active.any():
+        return 0
+    away = away[:, active]
+    # Compression smears the picture's contrast onto the bar. A dark scene that brightens away from the edge takes many
+    # lines from one level to its double, a bar at most a few.
+    level = float(np.median(away[away > TOLERANCE])) / CONTRAST
+    level = min(max(level, TOLERANCE), MOST_TOLERANCE)
+    share = (away > level).mean(axis=1)  # [L]
+    busy = np.flatnonzero((away > 2 * level).mean(axis=1) >= BUSY_LINE)
+    rows = np.arange(least, most + 1)
+    clean = rows[(np.cumsum(share)[rows - 1] / rows <= 1 - CLEAN) & (share[rows - 1] <= 1 - CLEAN_LINE)]
+    for row in clean[::-1]:
+        place = np.searchsorted(busy, row)
+        if place < len(busy) and busy[place] < row + blur:
+            return min(int(busy[place]), most)
+    return 0
+
+
+def _spread(path: Path, frame_rate: float | None) -> Iterator[Pixels]:
+    """About 16 frames over the length of a video; its key frames where there are enough, which decode alone."""
+    if is_frame_folder(path):
+        with open_video(path, frame_rate=frame_rate) as reader:
+            wanted = np.unique(np.linspace(0, reader.info.num_frames - 1, NUM_SAMPLES).round().astype(int))
+            yield from reader.read_at(wanted.tolist()).frames
+        return
+    facts = read_facts(path)
+    convert = RgbConverter(facts, None)
+    sparse = _thinned(_key_frames(path, facts.stream_index))
+    if len(sparse) >= ENOUGH_KEY_FRAMES:
+        for frame in sparse:
+            yield convert(frame)
+        return
+    with open_video(path) as reader:
+        step = max(1, reader.info.num_frames // NUM_SAMPLES)
+        for batch in reader.read_where(lambda index, _start, _end: index % step == step // 2, batch_size=1):
+            yield batch.frames[0]
+
+
+def _key_frames(path: Path, stream_index: int) -> Iterator[Any]:
+    """Key frames as they decode; where something does not, the others."""
+    import av
+
+    with open_container(path) as container:
+        stream = container.streams[stream_index]
+        set_threads(stream, 1)
+        stream.codec_context.skip_frame = "NONKEY"
+        for packet in packets(container, stream, []):
+            with contextlib.suppress(av.FFmpegError):
+                yield from decode(stream, packet)
+
+
+def _thinned(frames: Iterable[Any]) -> list[Any]:
+    """At least 16 and fewer than 32 of them, evenly spread; all where there are fewer."""
+    kept: list[Any] = []
+    step = 1
+    for index, frame in enumerate(frames):
+        if index % step == 0:
+            kept.append(frame)
+        if len(kept) == 2 * NUM_SAMPLES:
+            kept, step = kept[::2], 2 * step
+    return kept
