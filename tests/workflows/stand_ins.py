@@ -15,6 +15,7 @@ from text_tower import WordTower, random_tower
 
 from vidlang.core import FeatureKey, FeatureRecipe, Features, FileIdentity, Progress, Sampling, VideoInfo
 from vidlang.core.progress import Task
+from vidlang.encoders.preprocess import PixelRecipe
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.writer import write_video
@@ -31,7 +32,8 @@ class ColourEncoder:
         spec = find_encoder(name)
         assert spec is not None
         self.name, self.revision = spec.name, spec.revision
-        self.dim, self.image_size, self.precision = DIM, 8, "float32"
+        self.dim, self.image_size, self.precision, self.features = DIM, 8, "float32", "pooled"
+        self.pixels = PixelRecipe(self.image_size)
         self.logit_scale = 100.0
         self.device = torch.device("cpu")
         self.batches: list[int] = []

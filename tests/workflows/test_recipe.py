@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from stand_ins import Notes, put, recipe_of, video_rows
 
@@ -77,3 +79,31 @@ def test_the_wanted_recipe_wins_else_the_only_one_else_the_choice_is_the_users(c
     put(cache, wanted, "a.mp4", video_rows(3, 0))
     assert recipe_in_cache(cache, wanted, False, notes) == wanted
     assert len(notes.messages) == 1
+
+
+def test_a_recipe_of_pooled_rows_with_borders_kept_is_written_and_named_as_ever():
+    """Caches hold such recipes: another fingerprint would orphan their rows."""
+    recipe = FeatureRecipe("clip-vit-b16", "abc", Sampling(8, crops="ten"), reuse_static=3.0)
+    assert recipe.fingerprint == "1d7860ff07"
+    assert set(recipe.to_dict()) == {
+        "encoder",
+        "revision",
+        "sampling",
+        "preprocess",
+        "precision",
+        "dtype",
+        "reuse_static",
+    }
+    assert recipe.name == "clip-vit-b16/stride8-middle-ten"
+
+
+def test_regions_and_cropped_borders_are_other_recipes_that_read_back():
+    plain = FeatureRecipe("mini", "abc")
+    regions = FeatureRecipe("mini", "abc", features="regions")
+    both = FeatureRecipe("mini", "abc", features="regions", borders="crop")
+    assert len({recipe.fingerprint for recipe in (plain, regions, both)}) == 3
+    assert (regions.name, both.name) == ("mini/stride16-middle/regions", "mini/stride16-middle/regions/crop-borders")
+    for recipe in (plain, regions, both):
+        assert FeatureRecipe.from_dict(json.loads(recipe.canonical_json)) == recipe
+    with pytest.raises(ValueError, match="features must be one of 'pooled', 'regions', got 'areas'"):
+        FeatureRecipe("mini", "abc", features="areas")  # type: ignore[arg-type]

@@ -36,6 +36,16 @@ class DtypeChoice(str, Enum):
     float16 = "float16"
 
 
+class FeaturesChoice(str, Enum):
+    pooled = "pooled"
+    regions = "regions"
+
+
+class BordersChoice(str, Enum):
+    keep = "keep"
+    crop = "crop"
+
+
 SAMPLING = "Sampling (part of the recipe)"
 NUMBERS = "Numbers (part of the recipe)"
 RUNNING = "Running"
@@ -102,6 +112,24 @@ ReuseStaticOption = Annotated[
         rich_help_panel=NUMBERS,
     ),
 ]
+FeaturesOption = Annotated[
+    FeaturesChoice | None,
+    typer.Option(
+        help="pooled: one vector a picture, comparable with text; regions: for finding copies, four depths of detail.",
+        show_default="pooled",
+        metavar="NAME",
+        rich_help_panel=NUMBERS,
+    ),
+]
+BordersOption = Annotated[
+    BordersChoice | None,
+    typer.Option(
+        help="keep, or crop: cut off letter boxes and pillar boxes, found once per video.",
+        show_default="keep",
+        metavar="NAME",
+        rich_help_panel=NUMBERS,
+    ),
+]
 FrameRateOption = Annotated[
     float | None,
     typer.Option(help="Frames per second of folders of images.", show_default="25", metavar="RATE"),
@@ -126,6 +154,8 @@ def command(
     precision: PrecisionOption = None,
     dtype: DtypeOption = None,
     reuse_static: ReuseStaticOption = None,
+    features: FeaturesOption = None,
+    borders: BordersOption = None,
     frame_rate: FrameRateOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Extract again what the cache holds.")] = False,
     batch_size: BatchOption = 32,
@@ -146,6 +176,8 @@ def command(
       vidlang extract videos/
 
       vidlang extract videos/ --encoder mini --fps 2
+
+      vidlang extract videos/ --fps 1 --features regions --borders crop
     """
     from vidlang.workflows.extract import ExtractOptions, extract
     from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
@@ -165,6 +197,8 @@ def command(
             precision=precision and precision.value,
             dtype=dtype and dtype.value,
             reuse_static=reuse_static,
+            features=features and features.value,
+            borders=borders and borders.value,
         ),
     )
     progress = TerminalProgress(quiet)
@@ -172,7 +206,13 @@ def command(
         paths,
         open_cache(place),
         recipe,
-        encoder_loader(encoder or place.settings.encoder, recipe.precision, device or place.settings.device, progress),
+        encoder_loader(
+            encoder or place.settings.encoder,
+            recipe.precision,
+            device or place.settings.device,
+            progress,
+            recipe.features,
+        ),
         ExtractOptions(batch_size, workers, overwrite, frame_rate),
         progress,
     )

@@ -18,6 +18,8 @@ Crops = Literal["center", "ten"]
 Preprocess = Literal["exact", "fast"]
 Dtype = Literal["float32", "float16"]
 Precision = Literal["float32", "bfloat16", "float16"]
+RowKind = Literal["pooled", "regions"]
+Borders = Literal["keep", "crop"]
 
 
 def _check_choice(name: str, value: object, choices: object) -> None:
@@ -58,6 +60,10 @@ class Sampling:
         return "-".join([step, self.pick] + (["ten"] if self.crops == "ten" else []))
 
 
+_LEFT_OUT = {"features": "pooled", "borders": "keep"}
+"""Fields of a recipe that are not written at these values."""
+
+
 @dataclass(frozen=True)
 class FeatureRecipe:
     """Everything that decides the numbers of a feature row."""
@@ -75,16 +81,25 @@ class FeatureRecipe:
     """How rows are stored."""
     reuse_static: float | None = None
     """Frame difference (mean absolute, 0 to 255) under which the previous row is taken again; None: never."""
+    features: RowKind = "pooled"
+    """``pooled``: the encoder's one vector of a picture; ``regions``: maxima over regions of its maps at several
+    depths, which keep where things are and what they look like (``encoders.regions``, ``encoders.resnet``)."""
+    borders: Borders = "keep"
+    """``crop`` cuts letter boxes and pillar boxes off before preprocessing (``video.borders``)."""
 
     def __post_init__(self) -> None:
         _check_choice("preprocess", self.preprocess, Preprocess)
         _check_choice("precision", self.precision, Precision)
         _check_choice("dtype", self.dtype, Dtype)
+        _check_choice("features", self.features, RowKind)
+        _check_choice("borders", self.borders, Borders)
         if not self.encoder or not self.revision:
             raise ValueError(f"a recipe names its encoder and revision, got {self.encoder!r} and {self.revision!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Every field, but ``features`` and ``borders`` only where they differ from their defaults."""
+        # Caches hold recipes, and fingerprints of recipes, without these two fields: rows made that way stay valid.
+        return {name: value for name, value in asdict(self).items() if _LEFT_OUT.get(name, ...) != value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureRecipe:
@@ -102,8 +117,9 @@ class FeatureRecipe:
 
     @property
     def name(self) -> str:
-        """Readable in messages: ``clip-vit-b16/stride16-middle``."""
-        return f"{self.encoder}/{self.sampling.name}"
+        """Readable in messages: ``clip-vit-b16/stride16-middle``, ``clip-vit-b16/fps1-middle/regions/crop-borders``."""
+        special = ["regions"] * (self.features == "regions") + ["crop-borders"] * (self.borders == "crop")
+        return "/".join([self.encoder, self.sampling.name, *special])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vidlang.core.errors import UnknownName
+from vidlang.core.features import RowKind
 
 DEFAULT_ENCODER = "clip-vit-b16"
 MINI = "mini"
@@ -35,6 +36,8 @@ class EncoderSpec:
     image_size: int
     """Side S of the square input, pixels."""
     note: str = ""
+    features: tuple[RowKind, ...] = ("pooled", "regions")
+    """Rows that it makes; ``dim`` is the width of the first kind."""
 
     @property
     def bundled(self) -> bool:
@@ -95,6 +98,15 @@ _HUB_ENCODERS = (
         "1c2b8495b28150b8a4922ee1c8edee224c284c0c",
         1024,
         224,
+    ),
+    EncoderSpec(
+        "resnet50",
+        "timm/resnet50.tv_in1k",
+        "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+        3840,
+        224,
+        "ImageNet, region rows (L3-iRMAC) for video retrieval; knows no words",
+        ("regions",),
     ),
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vidlang.core.errors import BadInput, EncoderUnavailable
 from vidlang.core.progress import Progress
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
         CLIPTextModelWithProjection,
         CLIPVisionModelWithProjection,
     )
+    from transformers.models.resnet.modeling_resnet import ResNetModel
 
 logger = logging.getLogger(__name__)
 
 # transformers' own layout, and OpenCLIP's, which LAION's repositories always have
 _TRANSFORMERS_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+# A tensor that every ResNet in torchvision's layout has, with or without a configuration beside it.
+_TORCHVISION_TENSOR = "layer1.0.conv1.weight"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 _CONFIG_FILES = (
     "config.json",
@@ -75,6 +78,41 @@ def locate(name: str, *, allow_download: bool = False, progress: Progress | None
     repo, revision = hub_id
     folder = _hub_folder(name, repo, revision or "main", allow_download, progress)
     return EncoderSource(repo, _commit(folder), folder)
+
+
+def kind_of(folder: Path) -> Literal["clip", "resnet"]:
+    """What a folder with weights holds; anything that is no ResNet counts as a CLIP and is refused when it is read."""
+    config = read_json(folder / "config.json")
+    if config.get("model_type") == "resnet" or ("model_type" not in config and _is_torchvision(folder)):
+        return "resnet"
+    return "clip"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is no file.
+
+    Raises:
+        BadInput: the file is no JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path} does not read as JSON ({error}). Copy the model's files again.") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} holds no JSON object. Copy the model's files again.")
+    return values
+
+
+def load_resnet(source: EncoderSource) -> ResNetModel:
+    """A ResNet in transformers' layout, with or without its classifier, float32, in evaluation mode."""
+    from transformers.models.resnet.configuration_resnet import ResNetConfig
+    from transformers.models.resnet.modeling_resnet import ResNetModel
+
+    config = ResNetConfig.from_pretrained(source.folder, local_files_only=True)
+    model: ResNetModel = _from_pretrained(source, ResNetModel, config, "a ResNet")
+    return model
 
 
 def load_vision_tower(source: EncoderSource) -> CLIPVisionModelWithProjection | CLIPModel:
@@ -144,29 +182,39 @@ def _load(source: EncoderSource, kind: Any, side: Callable[[CLIPConfig], Any]) -
     """One tower from transformers' layout; the whole model where there is OpenCLIP's only."""
     if not _any_file(source.folder, _TRANSFORMERS_WEIGHTS):
         return _load_open_clip(source.folder)
-    from safetensors import SafetensorError
-
     config = _clip_config(source.folder)
     tower = side(config)
     tower.projection_dim = config.projection_dim
+    return _from_pretrained(source, kind, tower, "a CLIP model", attn_implementation="sdpa")
+
+
+def _from_pretrained(source: EncoderSource, kind: Any, config: Any, what: str, **more: Any) -> Any:
+    """A model of transformers with every tensor that its configuration asks for."""
+    from safetensors import SafetensorError
+
     try:
         model, report = kind.from_pretrained(
             source.folder,
-            config=tower,
+            config=config,
             use_safetensors=True,
             local_files_only=True,
-            attn_implementation="sdpa",
             dtype="float32",
             output_loading_info=True,
+            **more,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        problem = f"The weights in {source.folder} cannot be read as a CLIP model ({_first_line(error)})."
-        raise EncoderUnavailable(f"{problem} {_remedies(source.name)}") from error
+        raise unreadable(source, what, error) from error
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         problem = f"The weights in {source.folder} lack {len(missing)} tensors, such as {missing[0]}."
         raise EncoderUnavailable(f"{problem} {_remedies(source.name)}")
     return model.eval()
+
+
+def unreadable(source: EncoderSource, what: str, error: Exception) -> EncoderUnavailable:
+    """The error for weights that are here but are not what they should be."""
+    problem = f"The weights in {source.folder} cannot be read as {what} ({_first_line(error)})."
+    return EncoderUnavailable(f"{problem} {_remedies(source.name)}")
 
 
 def _load_open_clip(folder: Path) -> CLIPModel:
@@ -190,9 +238,11 @@ def _clip_config(folder: Path) -> CLIPConfig:
     from transformers.models.clip.configuration_clip import CLIPConfig
 
     path = folder / "config.json"
-    model_type = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    model_type = read_json(path).get("model_type")
     if model_type != "clip":
-        raise BadInput(f"{path} describes a model of type {model_type!r}; an encoder is of type 'clip' (CLIPModel).")
+        raise BadInput(
+            f"{path} describes a model of type {model_type!r}; an encoder is of type 'clip' (CLIPModel) or 'resnet'."
+        )
     return CLIPConfig.from_pretrained(folder, local_files_only=True)
 
 
@@ -248,7 +298,22 @@ def _wanted(files: Iterable[str]) -> list[str]:
 
 def _has_weights(folder: Path) -> bool:
     layouts = (("config.json", _TRANSFORMERS_WEIGHTS), ("open_clip_config.json", _OPEN_CLIP_WEIGHTS))
-    return any((folder / config).is_file() and _any_file(folder, weights) for config, weights in layouts)
+    with_config = any((folder / config).is_file() and _any_file(folder, weights) for config, weights in layouts)
+    return with_config or _is_torchvision(folder)
+
+
+def _is_torchvision(folder: Path) -> bool:
+    """Whether ``model.safetensors`` is a ResNet in the layout of torchvision and timm."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        return False
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as tensors:  # names alone need no torch
+            return _TORCHVISION_TENSOR in tensors.keys()  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError):
+        return False  # reported when it is read
 
 
 def _any_file(folder: Path, names: Iterable[str]) -> bool:

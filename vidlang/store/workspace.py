@@ -22,7 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from vidlang.core.errors import BadInput
-from vidlang.core.features import Crops, Dtype, FeatureRecipe, Pick, Precision, Preprocess, Sampling
+from vidlang.core.features import (
+    Borders,
+    Crops,
+    Dtype,
+    FeatureRecipe,
+    Pick,
+    Precision,
+    Preprocess,
+    RowKind,
+    Sampling,
+)
 from vidlang.store.atomic import write_text
 
 ENVIRONMENT_VARIABLE = "VIDLANG_WORKSPACE"
@@ -42,6 +52,8 @@ class Settings:
     preprocess: Preprocess = "exact"
     precision: Precision = "float32"
     dtype: Dtype = "float32"
+    features: RowKind = "pooled"
+    borders: Borders = "keep"
     device: str = "auto"
 
 
@@ -115,7 +127,16 @@ def _settings_from(values: Mapping[str, Any], path: Path) -> Settings:
 def _as_recipe(settings: Settings) -> FeatureRecipe:
     """The settings as the core type that knows which values can be."""
     sampling = Sampling(settings.stride, settings.pick, settings.fps, settings.crops)
-    return FeatureRecipe(settings.encoder, "any", sampling, settings.preprocess, settings.precision, settings.dtype)
+    return FeatureRecipe(
+        settings.encoder,
+        "any",
+        sampling,
+        settings.preprocess,
+        settings.precision,
+        settings.dtype,
+        features=settings.features,
+        borders=settings.borders,
+    )
 
 
 def write_settings(workspace: Workspace, settings: Settings) -> Path:

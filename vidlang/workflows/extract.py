@@ -33,6 +33,7 @@ from vidlang.core import (
 from vidlang.core.progress import Task
 from vidlang.engines.local import Finished, LocalEngine, Produced
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.video.borders import Borders, find_borders
 from vidlang.video.reader import find_videos, identify
 from vidlang.video.snippets import open_snippets
 from vidlang.video.static import StaticScene
@@ -40,7 +41,7 @@ from vidlang.video.static import StaticScene
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidlang.encoders.clip import ClipEncoder
+    from vidlang.encoders.base import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ def extract(
     paths: Sequence[Path | str],
     cache: FeatureCache,
     recipe: FeatureRecipe,
-    load_encoder: Callable[[], ClipEncoder],
+    load_encoder: Callable[[], Encoder],
     options: ExtractOptions | None = None,
     progress: Progress | None = None,
 ) -> ExtractReport:
@@ -183,7 +184,7 @@ def extract_videos(
     videos: Sequence[tuple[str, Path]],
     cache: FeatureCache,
     recipe: FeatureRecipe,
-    load_encoder: Callable[[], ClipEncoder],
+    load_encoder: Callable[[], Encoder],
     options: ExtractOptions,
     progress: Progress | None = None,
     only: Callable[[Sequence[str]], set[str]] | None = None,
@@ -206,7 +207,13 @@ def extract_videos(
             outcomes[video_id] = Outcome(video_id, "skipped", "already in the cache")
         else:
             jobs.append(_Job(video_id, path))
-    run = _Run(cache, recipe, load_encoder() if jobs else None, options)
+    encoder = load_encoder() if jobs else None
+    if encoder is not None and encoder.features != recipe.features:
+        raise BadInput(
+            f"Features of {recipe.name} are to be {recipe.features}, but this command loads {encoder.name} for "
+            f"{encoder.features} rows. Run: vidlang extract with --features {recipe.features} first."
+        )
+    run = _Run(cache, recipe, encoder, options)
     if jobs:
         with progress.task("extract", total=len(jobs), unit="video") as task:
             for outcome in run.outcomes(jobs, task):
@@ -278,7 +285,7 @@ class _Run:
     """One extraction: feeds the encoder and puts each video into the cache when its last row is there."""
 
     def __init__(
-        self, cache: FeatureCache, recipe: FeatureRecipe, encoder: ClipEncoder | None, options: ExtractOptions
+        self, cache: FeatureCache, recipe: FeatureRecipe, encoder: Encoder | None, options: ExtractOptions
     ) -> None:
         self.cache = cache
         self.recipe = recipe
@@ -331,26 +338,33 @@ class _Run:
         identity = identify(job.path)
         fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
         reuse = StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
+        borders: Borders | None = None
+        if self.recipe.borders == "crop":
+            borders = find_borders(job.path, frame_rate=self.options.frame_rate)
+        short_side = encoder.pixels.shorter_side if fast else None
         with open_snippets(
             job.path,
             self.recipe.sampling,
             video_id=job.video_id,
             frame_rate=self.options.frame_rate,
-            short_side=encoder.image_size if fast else None,
+            short_side=borders.short_side(short_side) if borders and short_side else short_side,
             batch_size=max(1, self.options.batch_size // self.num_crops),
             threads=1 if self.many_videos else 0,  # several videos keep the cores busy with less overhead than one
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
-                keep, reused, checks = reuse.sort_out(batch.frames, rows) if reuse else (list(range(len(rows))), [], [])
-                chosen = batch.frames if len(keep) == len(rows) else batch.frames[keep]
+                frames = borders.crop(batch.frames) if borders else batch.frames
+                keep, reused, checks = reuse.sort_out(frames, rows) if reuse else (list(range(len(rows))), [], [])
+                chosen = frames if len(keep) == len(rows) else frames[keep]
                 if len(keep):
                     pixels = encoder.preprocess(chosen, mode=self.recipe.preprocess, crops=self.recipe.sampling.crops)
                     share = _share_read(stream.info, self.recipe.sampling, rows)
                     yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks))
                 elif reused:
                     yield _Pixels(_no_pixels(), (), _share_read(stream.info, self.recipe.sampling, rows), tuple(reused))
-            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, tuple(stream.warnings))
+            cropped = [f"borders cropped: {borders}"] if borders else []
+            warnings = (*stream.warnings, *cropped)
+            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, warnings)
 
     def _take(self, video_id: str, item: _Pixels) -> None:
         video = self.videos.setdefault(video_id, _Accumulator())

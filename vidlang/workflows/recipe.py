@@ -8,14 +8,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Progress, Sampling
-from vidlang.core.features import Precision
+from vidlang.core.features import Precision, RowKind
 from vidlang.encoders.registry import find_encoder
-from vidlang.encoders.weights import locate
+from vidlang.encoders.weights import kind_of, locate
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Settings
 
 if TYPE_CHECKING:
-    from vidlang.encoders.clip import ClipEncoder
+    from vidlang.encoders.base import Encoder
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,14 @@ class RecipeChanges:
     precision: str | None = None
     dtype: str | None = None
     reuse_static: float | None = None
+    features: str | None = None
+    borders: str | None = None
 
 
 def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
     """Flags beat the settings file, the file beats the defaults.
+
+    An encoder that makes region rows only gets ``features`` regions by itself.
 
     Raises:
         BadInput: a combination that cannot be.
@@ -53,6 +57,11 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
     try:
         sampling = Sampling(stride=chosen("stride"), pick=chosen("pick"), fps=fps, crops=chosen("crops"))
         name, revision = encoder_identity(chosen("encoder"))
+        features = chosen("features")
+        if features == "pooled" and "pooled" not in kinds_of_rows(chosen("encoder")):
+            if changes.features is not None:
+                raise BadInput(f"{name} makes region rows only. Leave --features out, or say --features regions.")
+            features = "regions"
         return FeatureRecipe(
             encoder=name,
             revision=revision,
@@ -61,6 +70,8 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
             precision=chosen("precision"),
             dtype=chosen("dtype"),
             reuse_static=changes.reuse_static,
+            features=features,
+            borders=chosen("borders"),
         )
     except ValueError as error:
         raise BadInput(f"{error}.") from error
@@ -75,19 +86,43 @@ def encoder_identity(name: str) -> tuple[str, str]:
     return source.name, source.revision
 
 
+def kinds_of_rows(name: str) -> tuple[RowKind, ...]:
+    """What rows an encoder makes; those of the registry need not be on this machine for it."""
+    spec = find_encoder(name)
+    if spec is not None:
+        return spec.features
+    return ("regions",) if kind_of(locate(name).folder) == "resnet" else ("pooled", "regions")
+
+
+def check_has_text(recipe: FeatureRecipe, what: str) -> None:
+    """For what compares rows with texts. ``what``: who asks, such as ``vidlang score``.
+
+    Raises:
+        BadInput: rows of this recipe do not lie in a space of texts.
+    """
+    if recipe.features != "pooled":
+        raise BadInput(
+            f"{what} compares features with words, which region rows ({recipe.name}) cannot be. Take pooled features "
+            "of a CLIP: see --encoder, and the settings encoder and features in vidlang.toml."
+        )
+
+
 def encoder_loader(
-    name: str, precision: Precision, device: str, progress: Progress | None = None
-) -> Callable[[], ClipEncoder]:
+    name: str, precision: Precision, device: str, progress: Progress | None = None, features: RowKind | None = None
+) -> Callable[[], Encoder]:
     """A function that loads an encoder once, for workflows that may find nothing to encode.
 
+    features: what rows it makes (``FeatureRecipe.features``); None: what it makes when nobody asks
     Weights that are not on this machine are downloaded, which the progress says.
     """
 
     @cache
-    def load() -> ClipEncoder:
+    def load() -> Encoder:
         from vidlang.encoders.clip import load_encoder
 
-        return load_encoder(name, device=device, precision=precision, allow_download=True, progress=progress)
+        return load_encoder(
+            name, device=device, precision=precision, features=features, allow_download=True, progress=progress
+        )
 
     return load
 

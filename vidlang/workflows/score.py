@@ -42,7 +42,7 @@ from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidlang.encoders.clip import ClipEncoder
+    from vidlang.encoders.base import Encoder
     from vidlang.methods.vadclip.predict import Prediction
 
 Branch = Literal["c", "a", "fusion"]
@@ -128,7 +128,7 @@ class _Scorer:
     """A way to turn features into a prediction, and all that must be said about it."""
 
     recipe: FeatureRecipe
-    load_encoder: Callable[[], ClipEncoder]
+    load_encoder: Callable[[], Encoder]
     predict: Callable[[Features], Prediction]
     class_names: tuple[str, ...]
     branch: Branch
@@ -375,7 +375,7 @@ NORMAL_PHRASES = (
 """What zero-shot scoring takes for normal; their mean is one class, so that no single wording decides."""
 
 
-def _class_texts(encoder: ClipEncoder, labels: Sequence[str]) -> Tensor:
+def _class_texts(encoder: Encoder, labels: Sequence[str]) -> Tensor:
     """[C, D], class 0 normal: the mean over templates, and over phrases for the normal class."""
     import torch
 
