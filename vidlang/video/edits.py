@@ -242,11 +242,10 @@ class BlackBars(PictureEdit):
         shape = list(pixels.shape)
         shape[axis] = max(side, _even(side / (1 - self.share)))
         canvas = np.empty(shape, dtype=np.uint8)
-        canvas[:] = self.colour
         first = (shape[axis] - side) // 2
-        place = [slice(None), slice(None)]
-        place[axis] = slice(first, first + side)
-        canvas[tuple(place)] = pixels
+        along = canvas if axis == 0 else canvas.swapaxes(0, 1)
+        along[:first] = along[first + side :] = self.colour
+        along[first : first + side] = pixels if axis == 0 else pixels.swapaxes(0, 1)
         return canvas
 
 
@@ -916,7 +915,7 @@ def _image(pixels: Pixels) -> Any:
 def _by_table(pixels: Pixels, gain: float, offset: float) -> Pixels:
     """Every value times ``gain`` plus ``offset``, through a table of 256."""
     table = np.rint(np.arange(256) * gain + offset).clip(0, 255).astype(np.uint8)
-    return table[pixels]
+    return np.array(_image(pixels).point(table.tolist() * 3))
 
 
 def _even(pixels: float) -> int:

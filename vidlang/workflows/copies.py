@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 GROUP = 16
 """Copies that lie on the disk at a time."""
-SHORT_SIDE = 360
+SHORT_SIDE = 288
 """Pixels that the shorter side of a copy starts from; encoders look at fewer, and larger pictures take longer."""
 
 
@@ -304,7 +304,13 @@ def _written(run: _Run, group: Sequence[_Job], folder: Path) -> Iterator[tuple[_
     def write(job: _Job) -> Iterator[EditedCopy]:
         target = folder / f"{group.index(job)}.mp4"
         yield apply(
-            job.path, job.edits, target, short_side=run.short_side, image_rate=run.options.frame_rate, threads=1
+            job.path,
+            job.edits,
+            target,
+            preset="ultrafast",  # files that live for seconds may be large
+            short_side=run.short_side,
+            image_rate=run.options.frame_rate,
+            threads=1,
         )
 
     engine = LocalEngine(run.options.num_workers or default_workers("cpu"))
