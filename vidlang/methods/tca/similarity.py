@@ -112,7 +112,7 @@ def chamfer_many(
     query: Tensor,
     gallery: Sequence[Tensor] | Tensor,
     *,
-    block: int = 32,
+    block: int = 16,
     weights: Tensor | None = None,
     products: Products = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -137,7 +137,7 @@ def symmetric_chamfer_many(
     query: Tensor,
     gallery: Sequence[Tensor] | Tensor,
     *,
-    block: int = 32,
+    block: int = 16,
     weights: Tensor | None = None,
     products: Products = "auto",
 ) -> Tensor:
@@ -151,7 +151,7 @@ def overlap_many(
     query: Tensor,
     gallery: Sequence[Tensor] | Tensor,
     *,
-    block: int = 32,
+    block: int = 16,
     weights: Tensor | None = None,
     products: Products = "auto",
 ) -> Tensor:
@@ -163,7 +163,7 @@ def overlap_many(
 
 @torch.no_grad()
 def top_k_chamfer_many(
-    query: Tensor, gallery: Sequence[Tensor] | Tensor, k: int | float, *, block: int = 32
+    query: Tensor, gallery: Sequence[Tensor] | Tensor, k: int | float, *, block: int = 16
 ) -> tuple[Tensor, Tensor]:
     """``top_k_chamfer(query, video, k)`` and ``top_k_chamfer(video, query, k)`` of each video.
 
@@ -198,16 +198,20 @@ def _sums(
     """Numerators of the forward and the backward direction and the weights of the videos: [G] each"""
     if weights is not None and weights.shape != (len(gallery),):
         raise ValueError(f"{len(gallery)} videos need as many weights, got {tuple(weights.shape)}")
+    if not len(query):
+        query = query.new_zeros(1, query.shape[1])  # similar to nothing, as a video without rows is
     query = query.float()
     forward, backward, totals = query.new_zeros(3, len(gallery))
+    if weights is not None:
+        totals = weights.to(totals)
     parts, most = _query_parts(query, block), block * ROWS_PER_VIDEO
     for first, lengths, rows in _blocks(gallery, most):
-        if not len(query) and weights is not None:
-            break
         own, segments = slice(first, first + len(lengths)), _Segments.of(lengths, query.device)
         if len(rows) <= most:
             columns, matches, norms = _products(rows, parts, segments, products, weights is None)
-            forward[own], backward[own], totals[own] = columns.sum(1), segments.sums(matches), segments.sums(norms)
+            forward[own], backward[own] = columns.sum(1), segments.sums(matches)
+            if norms is not None:
+                totals[own] = segments.sums(norms)
             continue
         best = query.new_full((1, len(query)), -torch.inf)
         for piece in rows.split(most):
@@ -215,34 +219,34 @@ def _sums(
             columns, matches, norms = _products(piece, parts, whole, products, weights is None)
             best = torch.maximum(best, columns)
             backward[own] += matches.sum()
-            totals[own] += norms.sum()
+            if norms is not None:
+                totals[own] += norms.sum()
         forward[own] = best.sum()
-    return forward, backward, totals if weights is None else weights.to(totals)
+    return forward, backward, totals
 
 
 def _products(
     rows: Tensor, parts: Sequence[Tensor], segments: _Segments, products: Products, with_norms: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Best matches of the query's rows in each video, and of the videos' rows in the query.
 
-    rows: [r, E] of b videos    parts: the query, [E, c] each    returns: [b, n], [r], lengths of the rows [r] (or 0)
+    rows: [r, E] of b videos    parts: the query, [E, c] each    returns: [b, n], [r], lengths of the rows [r] if asked
     """
     device = parts[0].device
     native = rows.dtype == torch.bfloat16 and (
         products == "bfloat16" or (products == "auto" and bfloat16_products_are_faster(device.type))
     )
     wide = rows.to(device) if native else rows.to(device, torch.float32)
-    columns = []
-    matches = torch.full((len(rows),), -torch.inf, device=device)
+    norms = torch.linalg.vector_norm(wide, dim=1, dtype=torch.float32) if with_norms else None
+    columns: list[Tensor] = []
+    matches: Tensor | None = None
     for part in parts:
         scores = (wide @ part.to(wide)).float()  # [r, c]
         columns.append(segments.maxima(scores))
-        if scores.shape[1]:
-            matches = torch.maximum(matches, scores.amax(1))
-    if not sum(part.shape[1] for part in parts):
-        matches = torch.zeros_like(matches)
-    norms = torch.linalg.vector_norm(wide, dim=1, dtype=torch.float32) if with_norms else torch.zeros_like(matches)
-    return torch.cat(columns, 1), matches, norms
+        best = scores.amax(1)
+        matches = best if matches is None else torch.maximum(matches, best)
+    assert matches is not None
+    return columns[0] if len(columns) == 1 else torch.cat(columns, 1), matches, norms
 
 
 @dataclass(frozen=True, eq=False)
