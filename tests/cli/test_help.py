@@ -34,6 +34,7 @@ def width(line: str) -> int:
 
 def test_the_commands_of_the_plan_are_there():
     expected = {("init",), ("demo",), ("doctor",), ("extract",), ("score",), ("train", "vadclip"), ("eval", "anomaly")}
+    expected |= {("eval", "retrieval")}
     expected |= {("cache", name) for name in ("list", "verify", "compare", "import", "export", "pack", "rm")}
     expected |= {("models", name) for name in ("list", "show", "pull", "import", "export")}
     assert expected | {("datasets", "import")} == set(ALL) - GROUPS

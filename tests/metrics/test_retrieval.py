@@ -310,7 +310,7 @@ def test_a_users_own_pairs_have_no_published_figures():
     found = evaluate(truth_of({"q": ["x"], "lost": ["x"]}), matrix({"q": [0.9]}, "x"))
     assert found.comparable is None
     assert found.coverage.queries == 0.5
-    assert not any("comparable" in note for note in found.notes)
+    assert found.notes == ("1 queries of the truth have no results and are left out, such as lost",)
 
 
 def test_a_share_just_below_is_not_rounded_up():

@@ -1,4 +1,4 @@
-"""``vidlang datasets``: published annotations to a manifest."""
+"""``vidlang datasets``: published annotations to a manifest or to a truth of retrieval."""
 
 from __future__ import annotations
 
@@ -10,36 +10,53 @@ import typer
 from vidlang.cli.options import WorkspaceOption
 from vidlang.cli.render import say, warn
 
-app = typer.Typer(help="Published annotations and lists to a manifest.", no_args_is_help=True)
+app = typer.Typer(help="Published annotations to a manifest or a truth.", no_args_is_help=True)
 
 
 @app.callback()
 def top() -> None:
-    """Published annotations and lists to a manifest."""
+    """Published annotations to a manifest or a truth."""
 
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="ucf-crime or xd-violence.", metavar="NAME")],
-    folder: Annotated[Path, typer.Argument(help="Folder with the published files.", metavar="FOLDER")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Manifest to write.", metavar="CSV")] = Path("labels.csv"),
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="ucf-crime, xd-violence, cc-web, fivr-5k, fivr-200k, evve, vcdb, or pairs.", metavar="NAME"
+        ),
+    ],
+    path: Annotated[Path, typer.Argument(help="The published file, or the folder that holds it.", metavar="PATH")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write.", show_default="labels.csv or truth.json", metavar="FILE"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="FIVR: edition of the labels, dns-2021 or official.", show_default=False, metavar="EDITION"),
+    ] = None,
     match_cache: Annotated[
         bool, typer.Option("--match-cache", help="Use the ids of the cached videos, matched by file name.")
     ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Write a manifest (video,label,start_frame,end_frame,split) from published annotation files.
+    """Write a manifest (video,label,start_frame,end_frame,split), or for sets of video retrieval a truth (JSON).
+
+    Retrieval sets are read from JSON or the published pickle, whose code is never run; pairs from a CSV.
 
     [bold]Examples[/bold]
 
       vidlang datasets import ucf-crime VadCLIP/list/ -o ucf-crime.csv
 
       vidlang datasets import xd-violence annotations/ -o xd.csv --match-cache
+
+      vidlang datasets import fivr-5k fivr.pickle -o fivr-5k.json
     """
-    from vidlang.workflows.datasets import import_to_manifest
+    from vidlang.workflows.datasets import import_annotations
     from vidlang.workflows.workspace import open_workspace
 
-    summary, notes = import_to_manifest(name, folder, out, open_workspace(workspace) if match_cache else None)
+    cache = open_workspace(workspace) if match_cache else None
+    summary, notes = import_annotations(name, path, out, cache, labels)
     say(summary)
     for note in notes:
         warn(f"Note: {note}")

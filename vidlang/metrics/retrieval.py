@@ -184,6 +184,11 @@ class Coverage:
     """Pairs of query and positive whose video was searched."""
     database: float | None
 
+    def lines(self) -> list[str]:
+        """``queries: 100.0 %``"""
+        parts = {"queries": self.queries, "positives": self.positives, "database": self.database}
+        return [f"{name}: " + ("not known" if s is None else f"{_percent(s)} %") for name, s in parts.items()]
+
     def lowest(self) -> float | None:
         """The smallest share; None if one is not known."""
         shares = (self.queries, self.positives, self.database)
@@ -202,7 +207,9 @@ class RetrievalScores:
     comparable: bool | None
     """Whether the data set took part whole enough to stand beside published figures; None where there are none."""
     num_queries: int
-    num_gallery: int
+    """Queries of the truth that have results."""
+    num_gallery: int | None
+    """Videos searched; None where the results do not say."""
     notes: tuple[str, ...] = ()
 
     def task(self, name: str) -> TaskScores:
@@ -448,7 +455,7 @@ def evaluate(truth: RetrievalTruth, results: Similarities | Rankings, mode: Mode
         coverage,
         comparable,
         num_queries=len(count.queries),
-        num_gallery=len(answers.place),
+        num_gallery=len(answers.place) if answers.searched_known else None,
         notes=tuple(_notes(truth, answers, count, tasks, coverage, comparable)),
     )
 
@@ -523,7 +530,11 @@ def _notes(
         notes.append(f"not comparable with published figures: {'; '.join(reasons)}")
     if cut is not None or not answers.searched_known:
         notes.append("positives beyond the end of a ranking count as not found")
-    others = [query for query in answers.queries if query not in set(truth.queries)]
+    silent = [query for query in truth.queries if query not in answers.queries]
+    if silent:
+        notes.append(f"{len(silent)} queries of the truth have no results and are left out, such as {silent[0]}")
+    asked = set(truth.queries)
+    others = [query for query in answers.queries if query not in asked]
     if others:
         notes.append(f"{len(others)} queries of the results are not in the truth and are left out, such as {others[0]}")
     outside = int((~count.in_database).sum())

@@ -1,15 +1,54 @@
-"""Published annotations to a manifest."""
+"""Published annotations to a manifest, or to a truth of retrieval."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from vidlang.datasets import import_dataset
+from vidlang.core import BadInput
+from vidlang.datasets import RETRIEVAL_DATASETS, import_dataset, import_retrieval
 from vidlang.datasets.manifest import match_ids, write_manifest
+from vidlang.datasets.retrieval import truth_to_json
 from vidlang.store.atomic import write_text
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.workspace import open_cache
+
+
+def import_annotations(
+    name: str, path: Path, out: Path | None, workspace: Workspace | None, labels: str | None = None
+) -> tuple[str, list[str]]:
+    """Write what the data set is for: a manifest of classes (``labels.csv``) or a truth of retrieval (``truth.json``).
+
+    out: None takes that name here    workspace: where given, labels take the ids of its cached videos
+    labels: edition of the labels, where a data set has several
+
+    Raises:
+        BadInput: an option that this data set does not know.
+    """
+    if name in (*RETRIEVAL_DATASETS, "fivr"):
+        if workspace is not None:
+            raise BadInput("--match-cache is for manifests; vidlang eval retrieval matches file names by itself.")
+        return import_to_truth(name, path, out or Path("truth.json"), labels)
+    if labels is not None:
+        raise BadInput(f"{name} has one edition of its labels; only fivr-5k and fivr-200k have several.")
+    return import_to_manifest(name, path, out or Path("labels.csv"), workspace)
+
+
+def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None) -> tuple[str, list[str]]:
+    """Write the truth; returns one line about it and notes."""
+    truth = import_retrieval(name, path, labels=labels)
+    write_text(out, truth_to_json(truth))
+    positives = sum(len(ids) for found in truth.relevant.values() for ids in found.values())
+    size = (
+        f"{len(truth.database)} database videos" if truth.database is not None else "whatever is searched as database"
+    )
+    notes = []
+    if truth.num_database is not None and truth.database is None:
+        notes.append(
+            f"the file does not list the {truth.num_database} videos of the database: all videos searched are ranked"
+        )
+    edition = "" if truth.version in ("published", path.name) else f", labels {truth.version}"
+    return f"Wrote {out}: {len(truth.queries)} queries, {positives} labelled pairs, {size}{edition}.", notes
 
 
 def import_to_manifest(name: str, folder: Path, out: Path, workspace: Workspace | None) -> tuple[str, list[str]]:
