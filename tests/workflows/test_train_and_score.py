@@ -31,8 +31,9 @@ from vidlang.store.checkpoints import ModelRegistry, load_train_state
 from vidlang.store.results import read_scores
 from vidlang.workflows.evaluate import evaluate_anomaly
 from vidlang.workflows.recipe import RecipeChanges
+from vidlang.workflows.runs import runs_folder
 from vidlang.workflows.score import ScoreOptions, find_events, picture_path, score
-from vidlang.workflows.train_vadclip import TrainOptions, _panels, best_threshold, runs_folder, train_vadclip
+from vidlang.workflows.train_vadclip import TrainOptions, _panels, best_threshold, train_vadclip
 
 SMALL = {
     "visual_length": 12, "attn_window": 4, "attn_heads": 2, "prompt_prefix": 2, "prompt_postfix": 2,
@@ -58,7 +59,7 @@ def same(one, other) -> bool:
 
 
 def run_facts(workspace, name: str = "run") -> dict:
-    return json.loads((runs_folder(workspace) / name / "run.json").read_text())
+    return json.loads((runs_folder(workspace, "vadclip") / name / "run.json").read_text())
 
 
 # -- the whole road --------------------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ def run_facts(workspace, name: str = "run") -> dict:
 
 def test_labels_to_weights_to_scores_to_metrics(workspace, collected):
     report = train_vadclip(workspace, options(changes={**SMALL, "epochs": 12}))
-    folder = runs_folder(workspace) / "run"
+    folder = runs_folder(workspace, "vadclip") / "run"
     assert report.folder == folder and report.columns == ("seed 234",)
     assert (folder / "curves.png").stat().st_size > 1000 and (folder / "last" / "checkpoint.json").is_file()
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -149,7 +150,7 @@ class Killed(Exception):
 def kill_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process dies when the state of ``epoch`` has been written."""
     from vidlang.store.checkpoints import save_train_state
-    from vidlang.workflows import train_vadclip as module
+    from vidlang.workflows import runs as module
 
     def save(folder, tensors, numbers):
         path = save_train_state(folder, tensors, numbers)
@@ -173,9 +174,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(workspace, 
     train_vadclip(workspace, options(changes=changes, name=None, resume=True))
     assert run_facts(workspace)["finished"]
     assert same(state_of(workspace), state_of(workspace, "whole"))
-    logs = [(runs_folder(workspace) / name / "log.jsonl").read_text() for name in ("run", "whole")]
+    logs = [(runs_folder(workspace, "vadclip") / name / "log.jsonl").read_text() for name in ("run", "whole")]
     assert logs[0] == logs[1]
-    last = [load_train_state(runs_folder(workspace) / name / "state")[0] for name in ("run", "whole")]
+    last = [load_train_state(runs_folder(workspace, "vadclip") / name / "state")[0] for name in ("run", "whole")]
     assert same(*last)
 
 
@@ -226,7 +227,7 @@ def test_a_name_that_cannot_be_registered_is_refused_before_training(workspace, 
     for name in ("a/b", "..", ""):
         with pytest.raises(BadInput, match="cannot be called"):
             train_vadclip(workspace, options(name=name))
-    assert not runs_folder(workspace).exists()
+    assert not runs_folder(workspace, "vadclip").exists()
 
 
 def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, workspace, cache, encoder):
@@ -249,7 +250,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, workspace, cache, 
         train_vadclip(workspace, options(name="y", preset="ucf-crim"))
     with pytest.raises(BadInput, match=r"is labelled 'fight', which is not one of Normal, Abuse"):
         train_vadclip(workspace, TrainOptions(preset="ucf-crime", name="z", device="cpu"))
-    assert [folder.name for folder in runs_folder(workspace).iterdir()] == ["run"]
+    assert [folder.name for folder in runs_folder(workspace, "vadclip").iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ epoch as a checkpoint). The best epoch goes into the model registry.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,19 +32,12 @@ from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
 from vidlang.metrics.anomaly import measure
 from vidlang.metrics.threshold import best_threshold
 from vidlang.report.timeline import curves_png
-from vidlang.store.atomic import write_bytes, write_text
-from vidlang.store.checkpoints import (
-    STATE,
-    Checkpoint,
-    ModelRegistry,
-    check_name,
-    load_train_state,
-    save_checkpoint,
-    save_train_state,
-)
+from vidlang.store.atomic import write_bytes
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
 if TYPE_CHECKING:
     from vidlang.methods.vadclip.model import VadClip
@@ -238,29 +229,9 @@ def _loadable_name(workspace: Workspace, recipe: FeatureRecipe) -> str:
 
 
 def _run_name(workspace: Workspace, options: TrainOptions) -> str:
-    folder = runs_folder(workspace)
-    if options.name is not None:
-        check_name(options.name)
-    if not options.resume:
-        name = options.name or datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-        if (folder / name).exists():
-            raise BadInput(f"There is a run called {name!r} already. Choose another --name, or --resume it.")
-        return name
-    if options.num_seeds > 1:
+    if options.resume and options.num_seeds > 1:
         raise BadInput("--resume goes on with one run; leave --seeds out and give its --name.")
-    if options.name is not None:
-        if not (folder / options.name / "run.json").is_file():
-            raise BadInput(f"There is no run called {options.name!r} to resume in {folder}.")
-        return options.name
-    unfinished = sorted(p.parent.name for p in folder.glob("*/run.json") if not json.loads(p.read_text())["finished"])
-    if not unfinished:
-        raise BadInput(f"There is no unfinished run in {folder}. Start one without --resume.")
-    return unfinished[-1]
-
-
-def runs_folder(workspace: Workspace) -> Path:
-    """Where runs keep their logs and states."""
-    return workspace.results_dir / "train" / "vadclip"
+    return choose_name(workspace, "vadclip", options.name, options.resume)
 
 
 def _summary(plan: _Plan, encoder_name: str) -> str:
@@ -303,33 +274,25 @@ class _Run:
 
     @property
     def folder(self) -> Path:
-        return runs_folder(self.workspace) / self.name
+        return runs_folder(self.workspace, "vadclip") / self.name
 
     def train(self, progress: Progress) -> _Trained:
         from vidlang.methods.vadclip.data import training_set
         from vidlang.methods.vadclip.predict import Predictor
-        from vidlang.methods.vadclip.train import EpochReport, TrainState, fit
+        from vidlang.methods.vadclip.train import fit
 
         plan = self.plan
         samples = ((label.video_id, self._features(label).values, label.classes) for label in plan.train)
         videos = training_set(samples, plan.class_names, plan.config, plan.prompts)
         judged = [self._features(label).crop(0) for label in plan.validation or plan.train]
         truth = list(plan.validation or plan.train)
-        self.folder.mkdir(parents=True, exist_ok=True)  # what cannot start leaves no run behind
-        self._write_run(finished=False)
+        run = RunFolder(self.folder, self._facts())
+        resume = run.open(resume=self.options.resume)  # what cannot start leaves no run behind
 
         def validate(model: VadClip) -> dict[str, float]:
             predictor = Predictor.from_model(model, plan.class_names, videos.prompts, self.text)
             return self._metrics(self._scores(predictor, judged), truth)
 
-        def on_epoch(report: EpochReport) -> None:
-            save_train_state(self.folder / "state", report.train_state.tensors(), report.train_state.numbers())
-            self._write_log(report.train_state.history)
-
-        resume = None
-        if self.options.resume and (self.folder / "state" / STATE).is_file():  # else it ended in its first epoch
-            tensors, numbers = load_train_state(self.folder / "state")
-            resume = TrainState.from_parts(tensors, numbers)
         result = fit(
             videos,
             plan.config,
@@ -337,7 +300,7 @@ class _Run:
             validate=validate if plan.validation else None,
             device=self.device,
             progress=progress,
-            on_epoch=on_epoch,
+            on_epoch=lambda report: run.keep(report.train_state),
             resume=resume,
         )
         predictor = Predictor(
@@ -353,7 +316,7 @@ class _Run:
             self.folder / "curves.png",
             curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"vadclip {self.name}"),
         )
-        self._write_run(finished=True)
+        run.finish()
         registry = ModelRegistry(self.workspace.models_dir)
 
         def register() -> Path:
@@ -366,6 +329,18 @@ class _Run:
             f"{branch}-branch, event threshold {thresholds[branch]:.2f}"
         )
         return _Trained(self.name, self.folder, metrics, selected, line, register, str(path))
+
+    def _facts(self) -> dict[str, Any]:
+        """What was asked for."""
+        return {
+            "preset": self.options.preset,
+            "config": self.plan.config.to_dict(),
+            "recipe": self.plan.recipe.to_dict(),
+            "encoder": self.encoder_name,
+            "class_names": list(self.plan.class_names),
+            "train": [label.video_id for label in self.plan.train],
+            "validation": [label.video_id for label in self.plan.validation],
+        }
 
     def _features(self, label: Label) -> Features:
         return self.cache.get(FeatureKey(label.video_id, self.plan.recipe))
@@ -461,34 +436,6 @@ class _Run:
                 "num_train_videos": len(self.plan.train),
             },
         )
-
-    def _write_log(self, history: Sequence[Mapping[str, float]]) -> None:
-        lines = [json.dumps({"schema": "vidlang.train.log/1", **row}) for row in history]
-        write_text(self.folder / "log.jsonl", "\n".join(lines) + "\n")
-
-    def _write_run(self, *, finished: bool) -> None:
-        """What was asked for. A resumed run must be asked for in the same way."""
-        path = self.folder / "run.json"
-        run = {
-            "schema": "vidlang.train.run/1",
-            "finished": finished,
-            "preset": self.options.preset,
-            "config": self.plan.config.to_dict(),
-            "recipe": self.plan.recipe.to_dict(),
-            "encoder": self.encoder_name,
-            "class_names": list(self.plan.class_names),
-            "train": [label.video_id for label in self.plan.train],
-            "validation": [label.video_id for label in self.plan.validation],
-        }
-        if self.options.resume and not finished and path.is_file():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [key for key in run if key != "finished" and before.get(key) != run[key]]
-            if changed:
-                raise BadInput(
-                    f"The run {self.name} was started with another {', '.join(changed)}. Resume it with the same "
-                    "options and cache, or start a new run."
-                )
-        write_text(path, json.dumps(run, indent=1) + "\n")
 
 
 LOSSES = ("bce", "alignment", "contrastive", "total")

@@ -1,0 +1,104 @@
+"""The folder of one training: what was asked for, its log, and the state to go on from.
+
+``results/train/<method>/<name>/`` holds ``run.json`` (what was asked for, and whether it is finished), ``log.jsonl``
+(one line per epoch), ``state/`` (all that going on needs), and what the method adds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidlang.core import BadInput
+from vidlang.store.atomic import write_text
+from vidlang.store.checkpoints import STATE, check_name, load_train_state, save_train_state
+from vidlang.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from vidlang.nn.fit import TrainState
+
+
+def runs_folder(workspace: Workspace, method: str) -> Path:
+    """Where the runs of a method lie."""
+    return workspace.results_dir / "train" / method
+
+
+def choose_name(workspace: Workspace, method: str, name: str | None, resume: bool) -> str:
+    """The name of a run to start, or of the one to go on with: the named, else the newest unfinished.
+
+    Raises:
+        BadInput: the name is taken, or there is nothing to resume.
+    """
+    folder = runs_folder(workspace, method)
+    if name is not None:
+        check_name(name)
+    if not resume:
+        name = name or datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+        if (folder / name).exists():
+            raise BadInput(f"There is a run called {name!r} already. Choose another --name, or --resume it.")
+        return name
+    if name is not None:
+        if not (folder / name / "run.json").is_file():
+            raise BadInput(f"There is no run called {name!r} to resume in {folder}.")
+        return name
+    unfinished = sorted(p.parent.name for p in folder.glob("*/run.json") if not json.loads(p.read_text())["finished"])
+    if not unfinished:
+        raise BadInput(f"There is no unfinished run in {folder}. Start one without --resume.")
+    return unfinished[-1]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on the disk."""
+
+    path: Path
+    facts: Mapping[str, Any]
+    """What was asked for, ready for JSON. A resumed run must be asked for in the same way."""
+
+    def open(self, *, resume: bool) -> TrainState | None:
+        """Makes the folder; returns the state to go on from where the run is resumed and had one.
+
+        Raises:
+            BadInput: the run was started in another way.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "run.json"
+        if resume and file.is_file():
+            before = json.loads(file.read_text(encoding="utf-8"))
+            changed = [key for key, value in self._plain().items() if before.get(key) != value]
+            if changed:
+                raise BadInput(
+                    f"The run {self.path.name} was started with another {', '.join(changed)}. Resume it with the same "
+                    "options and cache, or start a new run."
+                )
+        self._write(finished=False)
+        if not resume or not (self.path / "state" / STATE).is_file():  # it ended in its first epoch
+            return None
+        from vidlang.nn.fit import TrainState
+
+        return TrainState.from_parts(*load_train_state(self.path / "state"))
+
+    def keep(self, state: TrainState) -> None:
+        """After an epoch: the state and the log so far."""
+        save_train_state(self.path / "state", state.tensors(), state.numbers())
+        self.write_log(state.history)
+
+    def write_log(self, history: Sequence[Mapping[str, float]]) -> None:
+        lines = [json.dumps({"schema": "vidlang.train.log/1", **row}) for row in history]
+        write_text(self.path / "log.jsonl", "\n".join(lines) + "\n")
+
+    def finish(self) -> None:
+        self._write(finished=True)
+
+    def _plain(self) -> dict[str, Any]:
+        """The facts as JSON gives them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(dict(self.facts)))
+        return plain
+
+    def _write(self, *, finished: bool) -> None:
+        run = {"schema": "vidlang.train.run/1", "finished": finished, **self.facts}
+        write_text(self.path / "run.json", json.dumps(run, indent=1) + "\n")
