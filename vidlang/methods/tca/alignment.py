@@ -87,7 +87,7 @@ def matched_runs(
     min_score: the least sum, in rows of similarity 1. By default a quarter of the shorter video's rows less one, at
     most 1.5: a single frame is found in any video, but one equal frame makes no match between longer ones.
 
-    Memory: the matrix as float32 (and its transpose, if that is not how it is stored) and one byte per cell.
+    Memory: the matrix as float32 (and its transpose, if that is not how it is stored) and two bytes per cell.
 
     Raises:
         ValueError: not a finite matrix, a threshold outside [-1, 1), or a speed that is not 1, 2 or 3.
@@ -284,38 +284,62 @@ def _as_matches(similarity: NDArray[np.float32], threshold: float, paths: list[N
         else:
             joined.append(cells)
     alike = similarity > threshold
-    free_query, free_gallery = (np.ones(size, dtype=bool) for size in similarity.shape)
-    for cells in joined:
-        query, gallery = _spans(cells)
-        free_query[slice(*query)] = False
-        free_gallery[slice(*gallery)] = False
+    owners = tuple(np.full(size, -1) for size in similarity.shape)  # the path that has taken a row or column
+    for number, cells in enumerate(joined):
+        for axis, span in enumerate(_spans(cells)):
+            owners[axis][slice(*span)] = number
     matches = []
-    for cells in joined:
-        query, gallery = _spans(cells)
-        (first_row, first_column), (last_row, last_column) = cells[0], cells[-1]
-        speed = _speed(cells)
-        # At half speed a row lies over two of the other side: the path visits one of them, the span takes both.
-        gallery = _widened(gallery, round(speed) - 1, alike[first_row], alike[last_row], free_gallery)
-        query = _widened(query, round(1 / speed) - 1, alike[:, first_column], alike[:, last_column], free_query)
+    for number, cells in enumerate(joined):
+        free_query, free_gallery = ((owner < 0) | (owner == number) for owner in owners)
+        query, gallery = _straightened(cells, alike, free_query, free_gallery)
+        for axis, span in enumerate((query, gallery)):
+            owners[axis][slice(*span)] = number
         matches.append(Match(query, gallery, float(similarity[cells[:, 0], cells[:, 1]].mean(dtype=np.float64))))
     return matches
 
 
-def _widened(
-    span: Span, most: int, like_first: NDArray[np.bool_], like_last: NDArray[np.bool_], free: NDArray[np.bool_]
-) -> Span:
-    """A span with at most ``most`` free rows more at each end, which resemble its first or last row.
+def _straightened(
+    cells: NDArray[np.int64],
+    alike: NDArray[np.bool_],
+    free_query: NDArray[np.bool_],
+    free_gallery: NDArray[np.bool_],
+) -> tuple[Span, Span]:
+    """The spans of a path; at another speed than 1, those of the straight line through it.
 
-    The rows are marked as no longer free.
+    alike: [n, m], above the threshold    free_query: [n], free_gallery: [m], taken by no other path
+
+    A path follows another speed loosely: it visits one of two rows that show the same, and where a shot stands still it
+    runs at a speed that collects more cells, into rows before or behind the copy. Its line is drawn from the whole
+    path; it begins and ends with the path, and goes on where its cells are still alike.
     """
-    first, last = span
-    start, stop = max(0, first - most), min(len(free), last + most)
-    while first > start and free[first - 1] and like_first[first - 1]:
+    query, gallery = _spans(cells)
+    speed, half = _speed(cells), len(cells) // 2
+    if half < 4 or 0.8 < speed < 1.25:
+        return query, gallery
+    if speed > 1:  # the query's is the longer span below
+        other, this = _straightened(cells[:, ::-1], alike.T, free_gallery, free_query)
+        return this, other
+    steps = cells[-half:] - cells[:half]
+    slope = float(np.median(steps[:, 1] / steps[:, 0]))
+    centres = cells + 0.5
+    offsets = centres[:, 1] - slope * centres[:, 0]
+    offset = float(np.median(offsets))
+    if np.median(np.abs(offsets - offset)) > 1.0:  # no straight line
+        return query, gallery
+    rows = np.arange(alike.shape[0])
+    columns = np.floor(slope * (rows + 0.5) + offset).astype(np.int64)  # [n], the line
+    inside = (columns >= 0) & (columns < alike.shape[1])
+    on_path = inside & (rows >= query[0]) & (rows < query[1]) & (columns >= gallery[0]) & (columns < gallery[1])
+    if not on_path.any():
+        return query, gallery
+    first, last = (int(row) for row in np.flatnonzero(on_path)[[0, -1]])
+    columns = columns.clip(0, alike.shape[1] - 1)
+    goes_on = inside & alike[rows, columns] & free_query & free_gallery[columns]
+    while first > 0 and goes_on[first - 1]:
         first -= 1
-    while last < stop and free[last] and like_last[last]:
+    while last + 1 < len(rows) and goes_on[last + 1]:
         last += 1
-    free[first:last] = False
-    return first, last
+    return (first, last + 1), (int(columns[first]), int(columns[last]) + 1)
 
 
 def _continues(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
