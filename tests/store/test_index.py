@@ -222,6 +222,15 @@ def test_rows_are_mapped_not_read(index):
     assert block.data_ptr() == reader._shares[0].part._vectors.ctypes.data  # no copy either
 
 
+@pytest.mark.parametrize("fewest", [1, 1000])
+def test_blocks_around_removed_videos_hold_what_is_left(index, monkeypatch, fewest):
+    monkeypatch.setattr(index_module, "FEWEST_ROWS", fewest)  # a view for every run, or a copy across the gaps
+    index.add(items(*range(30)))
+    index.remove([f"v/{number}.mp4" for number in (0, 4, 5, 6, 20, 29)])
+    assert_holds(index, [number for number in range(30) if number not in (0, 4, 5, 6, 20, 29)])
+    assert len(list(index.vector_blocks())) == (3 if fewest == 1 else 1)
+
+
 def test_verify_finds_an_edited_byte_of_any_file(index):
     index.add(items(*range(4)))
     for path in sorted((index.folder / "part-000001").glob("*.npy")):

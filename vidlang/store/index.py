@@ -40,6 +40,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -62,6 +63,9 @@ MERGE_AT = 32
 """Parts are merged when that many fewer would do."""
 MAX_SHARES = 64
 """Parts grow with the index, so that there are never more than about twice this many: each keeps files open."""
+
+FEWEST_ROWS = 256
+"""Blocks are not made shorter than this on average to spare a copy."""
 
 _PART_NAME = re.compile(r"part-(\d{6,12})")
 _ARRAYS_NAME = re.compile(r"arrays-[0-9a-f]{8}\.npz")
@@ -704,6 +708,8 @@ def _blocks(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Rows ``starts[i] … starts[i] + counts[i]`` of ``source`` for each live video i, with the video's position and the
     row's number in the video. Rows that lie together are a view, others a copy of at most ``max_rows``.
+
+    A few gaps, as single removed videos leave them, end a block; where there are many, blocks are copied across them.
     """
     import torch
 
@@ -712,8 +718,11 @@ def _blocks(
     owners = np.repeat(np.arange(share.first, share.first + len(starts)), counts)
     within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
     numbers = np.repeat(starts, counts) + within  # ascending
-    for begin in range(0, len(numbers), max_rows):
-        block = slice(begin, begin + max_rows)
+    gaps = (np.flatnonzero(np.diff(numbers) > 1) + 1).tolist()
+    edges = [0, *(gaps if len(gaps) * FEWEST_ROWS <= len(numbers) else []), len(numbers)]
+    pieces = [(begin, end) for start, end in pairwise(edges) for begin in range(start, end, max_rows)]
+    for begin, end in pieces:
+        block = slice(begin, min(begin + max_rows, end))
         first, last = int(numbers[block][0]), int(numbers[block][-1])
         together = last - first + 1 == len(numbers[block])
         rows = source[first : last + 1] if together else source[torch.from_numpy(numbers[block])]
