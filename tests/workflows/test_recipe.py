@@ -10,7 +10,7 @@ from stand_ins import Notes, put, recipe_of, video_rows
 from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Sampling, UnknownName
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.workspace import Settings
-from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import RecipeChanges, check_has_text, make_recipe, recipe_in_cache
 
 
 def test_the_defaults_are_a_clip_by_stride():
@@ -101,9 +101,44 @@ def test_regions_and_cropped_borders_are_other_recipes_that_read_back():
     plain = FeatureRecipe("mini", "abc")
     regions = FeatureRecipe("mini", "abc", features="regions")
     both = FeatureRecipe("mini", "abc", features="regions", borders="crop")
-    assert len({recipe.fingerprint for recipe in (plain, regions, both)}) == 3
+    grey = FeatureRecipe("mini", "abc", colour="grey")
+    assert len({recipe.fingerprint for recipe in (plain, regions, both, grey)}) == 4
+    assert grey.name == "mini/stride16-middle/grey"
     assert (regions.name, both.name) == ("mini/stride16-middle/regions", "mini/stride16-middle/regions/crop-borders")
-    for recipe in (plain, regions, both):
+    for recipe in (plain, regions, both, grey):
         assert FeatureRecipe.from_dict(json.loads(recipe.canonical_json)) == recipe
     with pytest.raises(ValueError, match="features must be one of 'pooled', 'regions', got 'areas'"):
         FeatureRecipe("mini", "abc", features="areas")  # type: ignore[arg-type]
+
+
+def test_regions_and_borders_come_from_flags_and_settings():
+    assert make_recipe(Settings(encoder="mini"), RecipeChanges(features="regions")).features == "regions"
+    from_file = make_recipe(Settings(encoder="mini", features="regions", borders="crop"), RecipeChanges())
+    assert (from_file.features, from_file.borders) == ("regions", "crop")
+    from_flags = make_recipe(
+        Settings(encoder="mini", features="regions", borders="crop"), RecipeChanges(features="pooled", borders="keep")
+    )
+    assert (from_flags.features, from_flags.borders) == ("pooled", "keep")
+
+
+def test_an_encoder_of_regions_only_sets_them_by_itself_and_refuses_pooled():
+    recipe = make_recipe(Settings(), RecipeChanges(encoder="resnet50"))
+    assert (recipe.encoder, recipe.features) == ("resnet50", "regions")
+    assert recipe == make_recipe(Settings(encoder="resnet50"), RecipeChanges(features="regions"))
+    with pytest.raises(BadInput, match=r"^resnet50 makes region rows only\. Leave --features out"):
+        make_recipe(Settings(), RecipeChanges(encoder="resnet50", features="pooled"))
+
+
+def test_a_local_resnet_is_known_by_its_files(tmp_path):
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "resnet"}')
+    (folder / "model.safetensors").write_bytes(b"looked at when it is loaded")
+    recipe = make_recipe(Settings(), RecipeChanges(encoder=str(folder)))
+    assert (recipe.encoder, recipe.features) == ("local:net", "regions")
+
+
+def test_what_needs_words_refuses_regions():
+    check_has_text(FeatureRecipe("mini", "abc"), "vidlang score")
+    with pytest.raises(BadInput, match=r"^vidlang score compares features with words, .* \(mini/stride16-middle/reg"):
+        check_has_text(FeatureRecipe("mini", "abc", features="regions"), "vidlang score")

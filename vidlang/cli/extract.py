@@ -121,6 +121,22 @@ FeaturesOption = Annotated[
         rich_help_panel=NUMBERS,
     ),
 ]
+
+
+class ColourChoice(str, Enum):
+    keep = "keep"
+    grey = "grey"
+
+
+ColourOption = Annotated[
+    ColourChoice | None,
+    typer.Option(
+        help="keep, or grey: recoloured copies of a video give the rows of the original.",
+        show_default="keep",
+        metavar="NAME",
+        rich_help_panel=NUMBERS,
+    ),
+]
 BordersOption = Annotated[
     BordersChoice | None,
     typer.Option(
@@ -156,6 +172,7 @@ def command(
     reuse_static: ReuseStaticOption = None,
     features: FeaturesOption = None,
     borders: BordersOption = None,
+    colour: ColourOption = None,
     frame_rate: FrameRateOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Extract again what the cache holds.")] = False,
     batch_size: BatchOption = 32,
@@ -199,6 +216,7 @@ def command(
             reuse_static=reuse_static,
             features=features and features.value,
             borders=borders and borders.value,
+            colour=colour and colour.value,
         ),
     )
     progress = TerminalProgress(quiet)

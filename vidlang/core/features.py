@@ -20,6 +20,7 @@ Dtype = Literal["float32", "float16"]
 Precision = Literal["float32", "bfloat16", "float16"]
 RowKind = Literal["pooled", "regions"]
 Borders = Literal["keep", "crop"]
+Colour = Literal["keep", "grey"]
 
 
 def _check_choice(name: str, value: object, choices: object) -> None:
@@ -60,7 +61,7 @@ class Sampling:
         return "-".join([step, self.pick] + (["ten"] if self.crops == "ten" else []))
 
 
-_LEFT_OUT = {"features": "pooled", "borders": "keep"}
+_LEFT_OUT = {"features": "pooled", "borders": "keep", "colour": "keep"}
 """Fields of a recipe that are not written at these values."""
 
 
@@ -86,6 +87,8 @@ class FeatureRecipe:
     depths, which keep where things are and what they look like (``encoders.regions``, ``encoders.resnet``)."""
     borders: Borders = "keep"
     """``crop`` cuts letter boxes and pillar boxes off before preprocessing (``video.borders``)."""
+    colour: Colour = "keep"
+    """``grey`` takes the colour away before preprocessing, so that a recoloured copy gives the rows of its original."""
 
     def __post_init__(self) -> None:
         _check_choice("preprocess", self.preprocess, Preprocess)
@@ -93,12 +96,13 @@ class FeatureRecipe:
         _check_choice("dtype", self.dtype, Dtype)
         _check_choice("features", self.features, RowKind)
         _check_choice("borders", self.borders, Borders)
+        _check_choice("colour", self.colour, Colour)
         if not self.encoder or not self.revision:
             raise ValueError(f"a recipe names its encoder and revision, got {self.encoder!r} and {self.revision!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, but ``features`` and ``borders`` only where they differ from their defaults."""
-        # Caches hold recipes, and fingerprints of recipes, without these two fields: rows made that way stay valid.
+        """Every field, but ``features``, ``borders`` and ``colour`` only where they differ from their defaults."""
+        # Caches hold recipes, and fingerprints of recipes, without these fields: rows made that way stay valid.
         return {name: value for name, value in asdict(self).items() if _LEFT_OUT.get(name, ...) != value}
 
     @classmethod
@@ -118,8 +122,9 @@ class FeatureRecipe:
     @property
     def name(self) -> str:
         """Readable in messages: ``clip-vit-b16/stride16-middle``, ``clip-vit-b16/fps1-middle/regions/crop-borders``."""
-        special = ["regions"] * (self.features == "regions") + ["crop-borders"] * (self.borders == "crop")
-        return "/".join([self.encoder, self.sampling.name, *special])
+        special = {"regions": self.features == "regions", "crop-borders": self.borders == "crop"}
+        special["grey"] = self.colour == "grey"
+        return "/".join([self.encoder, self.sampling.name, *(word for word, said in special.items() if said)])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from typing import Any
 from vidlang.core.errors import BadInput
 from vidlang.core.features import (
     Borders,
+    Colour,
     Crops,
     Dtype,
     FeatureRecipe,
@@ -54,6 +55,7 @@ class Settings:
     dtype: Dtype = "float32"
     features: RowKind = "pooled"
     borders: Borders = "keep"
+    colour: Colour = "keep"
     device: str = "auto"
 
 
@@ -136,6 +138,7 @@ def _as_recipe(settings: Settings) -> FeatureRecipe:
         settings.dtype,
         features=settings.features,
         borders=settings.borders,
+        colour=settings.colour,
     )
 
 

@@ -37,6 +37,7 @@ from vidlang.video.borders import Borders, find_borders
 from vidlang.video.reader import find_videos, identify
 from vidlang.video.snippets import open_snippets
 from vidlang.video.static import StaticScene
+from vidlang.workflows.pixels import recoloured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -353,7 +354,7 @@ class _Run:
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
-                frames = borders.crop(batch.frames) if borders else batch.frames
+                frames = recoloured(borders.crop(batch.frames) if borders else batch.frames, self.recipe)
                 keep, reused, checks = reuse.sort_out(frames, rows) if reuse else (list(range(len(rows))), [], [])
                 chosen = frames if len(keep) == len(rows) else frames[keep]
                 if len(keep):

@@ -33,6 +33,7 @@ class RecipeChanges:
     reuse_static: float | None = None
     features: str | None = None
     borders: str | None = None
+    colour: str | None = None
 
 
 def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
@@ -72,6 +73,7 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
             reuse_static=changes.reuse_static,
             features=features,
             borders=chosen("borders"),
+            colour=chosen("colour"),
         )
     except ValueError as error:
         raise BadInput(f"{error}.") from error
