@@ -100,15 +100,16 @@ def test_bfloat16_takes_half_the_room_and_rounds_to_nearest(tmp_path):
 
 def test_many_small_calls_equal_one(tmp_path):
     one, many = (VideoIndex.create(tmp_path / name, SPEC) for name in ("one", "many"))
-    one.add(items(*range(80)))
-    for number in range(80):
+    one.add(items(*range(40)))
+    for number in range(40):
         many.add(items(number))
     for index in (one, many, VideoIndex.open(many.folder)):
-        assert_holds(index, range(80))
+        assert_holds(index, range(40))
     assert one.version == many.version
 
 
-def test_small_parts_are_merged_in_their_order(index):
+def test_small_parts_are_merged_in_their_order(index, monkeypatch):
+    monkeypatch.setattr(index_module, "MERGE_AT", 8)
     for number in range(3 * index_module.MERGE_AT):
         index.add(items(number))
     info = index.info()
@@ -120,9 +121,9 @@ def test_small_parts_are_merged_in_their_order(index):
 def test_parts_grow_with_the_index_so_that_their_number_stays_bounded(index, monkeypatch):
     monkeypatch.setattr(index_module, "MAX_SHARES", 4)
     monkeypatch.setattr(index_module, "MERGE_AT", 4)
-    index.add(items(*range(100)), part_bytes=1)
+    index.add(items(*range(50)), part_bytes=1)
     assert index.info().parts <= 2 * 4 + 4
-    assert_holds(VideoIndex.open(index.folder), range(100))
+    assert_holds(VideoIndex.open(index.folder), range(50))
 
 
 def test_removed_videos_are_gone_and_compacting_gives_their_room_back(index):
@@ -322,6 +323,28 @@ def test_a_deleted_index_is_not_made_again_by_a_change(index):
     with pytest.raises(BadInput, match="There is no index in"):
         index.add(items(0))
     assert not index.folder.exists()
+
+
+def test_a_deleted_index_is_gone_at_once_and_its_readers_go_on(index):
+    index.add(items(*range(4)))
+    reader = VideoIndex.open(index.folder)
+    with index.writing(), pytest.raises(BadInput, match="is being written by process"):
+        VideoIndex.delete(index.folder)
+    (index.folder / "part-000001" / "rows.npy").unlink()  # damaged ones go, too
+    VideoIndex.delete(index.folder)
+    assert os.listdir(index.folder.parent) == []
+    assert reader.seconds(3).tolist() == some_item(3).seconds.tolist()
+    with pytest.raises(BadInput, match="There is no index in"):
+        VideoIndex.delete(index.folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process ids are not asked there")
+def test_what_a_killed_deletion_left_is_swept_when_an_index_is_made(index):
+    index.add(items(0))
+    half = index.folder.with_name(temporary_name().replace(f"-{os.getpid()}-", "-99999999-"))
+    os.rename(index.folder, half)
+    assert_holds(VideoIndex.create(index.folder, SPEC, ARRAYS), [])
+    assert os.listdir(index.folder.parent) == ["index"]
 
 
 def test_creating_over_an_index_needs_the_same_spec_and_arrays(index):

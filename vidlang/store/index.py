@@ -33,6 +33,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 from bisect import bisect_right
@@ -48,7 +49,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import BadInput, DamagedEntry, FeatureRecipe, Progress
-from vidlang.store.atomic import is_stale, replacing_folder, write_text
+from vidlang.store.atomic import is_stale, replacing_folder, temporary_name, write_text
 from vidlang.store.index_parts import FACTS, REMEDY, Part, StoredVideo, digest_of, to_stored, write_part
 from vidlang.store.writer_lock import WriterLock, writer_lock
 
@@ -212,6 +213,7 @@ class VideoIndex:
             raise ValueError("arrays must hold numbers, got Python objects")
         if (folder / SPEC_FILE).exists():
             return cls.open(folder)._same_as(spec, arrays)
+        _sweep_beside(folder)
         data = _npz(arrays)
         arrays_file = f"arrays-{digest_of(data)[:8]}.npz"
         facts = {"schema": SCHEMA, "spec": spec.to_dict(), "arrays": {"file": arrays_file, "digest": digest_of(data)}}
@@ -250,6 +252,21 @@ class VideoIndex:
     def exists(folder: Path) -> bool:
         """Whether ``open`` would find an index there, whole or not."""
         return (Path(folder) / SPEC_FILE).is_file()
+
+    @staticmethod
+    def delete(folder: Path) -> None:
+        """Deletes an index, whole or damaged, in one step: a kill leaves all of it or none. Open readers stay intact.
+
+        Raises:
+            BadInput: there is none, or another process writes.
+        """
+        folder = Path(folder)
+        if not VideoIndex.exists(folder):
+            raise _no_index(folder)
+        aside = folder.with_name(temporary_name())
+        with writer_lock(folder / LOCK, f"The index {folder}"):
+            os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)  # what a kill leaves of it, ``create`` sweeps
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -730,6 +747,13 @@ def _blocks(
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
+
+
+def _sweep_beside(folder: Path) -> None:
+    """Deletes what killed processes left of indexes in the same parent."""
+    for path in folder.parent.glob(".vidlang-*"):
+        if path.is_dir() and is_stale(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
