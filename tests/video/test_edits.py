@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from vidlang.video.edits import (
     Reencode,
     Resize,
     Sepia,
+    Shown,
     Speed,
     apply,
     filled,
@@ -197,6 +199,24 @@ def test_edits_of_time_follow_each_other_and_the_mapping_follows_them(edited, ho
     np.testing.assert_allclose(seconds(copy.mapping), expected, atol=1e-6)
     assert held_to(copy.mapping, indices_of(frames), RATE)
     assert indices_of(frames)[5:15] == list(range(500, 510))
+
+
+def test_edits_hold_two_frames_at_most(host):
+    """A film without an end passes through all of them, so memory does not grow with the length."""
+    drawn = 0
+
+    def endless() -> Iterator[Shown]:
+        nonlocal drawn
+        for drawn in itertools.count():
+            yield Shown(drawn / 5, (drawn + 1) / 5, None, lambda: picture(code(1)))
+
+    frames: Iterator[Shown] = endless()
+    for edit in (CutOut(3, 4), Noise(3), Speed(2), Flip(), HideIn(host, 1), Intro(1), Logo()):
+        frames = edit.edited(frames)
+    shown = list(itertools.islice(frames, 1 + 25 + 500))  # the intro, the host until the clip, the clip
+    assert shown[-1].start > 50
+    assert drawn <= 500 + 5 + 2  # five were cut out
+    assert [s.start for s in shown[1:]] == pytest.approx([s.end for s in shown[:-1]])
 
 
 def test_the_order_of_edits_counts(edited):

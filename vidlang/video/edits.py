@@ -455,7 +455,7 @@ class Intro(Edit):
 
     def _before(self, size: tuple[int, int]) -> Iterator[Shown]:
         if self.path is not None:
-            yield from Clip(0, self.seconds).edited(_elsewhere(self.path, size))
+            yield from Clip(0.0, self.seconds).edited(_elsewhere(self.path, size))
         else:
             yield Shown(0, self.seconds, None, lambda: title_card(size, self.title, self.colour))
 
@@ -486,7 +486,7 @@ class HideIn(Edit):
         frames, size = _size_of(frames)
         host: Iterator[Shown] = _elsewhere(self.path, size)
         if self.length is not None:
-            host = Clip(0, self.length).edited(host)
+            host = Clip(0.0, self.length).edited(host)
         end = shift = 0.0
         for shown in _split_at(host, self.at):
             if shown.start >= self.at and not shift:
@@ -636,7 +636,7 @@ class _Record:
 
     def mapping(self, duration: float) -> Mapping:
         """Within the copy as it was written, whose last frame may end a little before what it shows does."""
-        parts = [piece.part(0, duration) for piece in self.pieces if piece.start < duration]
+        parts = [piece.part(0.0, duration) for piece in self.pieces if piece.start < duration]
         return tuple((Segment(part.start, part.end), part.source) for part in parts if part.source is not None)
 
 
@@ -667,7 +667,7 @@ def _one_after_the_other(paths: Sequence[Path], size: tuple[int, int]) -> Iterat
 
 def _part_to(frames: Iterator[Shown], seconds: float) -> Iterator[Shown]:
     end = 0.0
-    for shown in Clip(0, seconds).edited(frames):
+    for shown in Clip(0.0, seconds).edited(frames):
         end = shown.end
         yield shown
     if end < seconds - 1e-3:
