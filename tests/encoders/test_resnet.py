@@ -234,7 +234,7 @@ def test_the_name_stands_for_torchvisions_first_weights(tmp_path, monkeypatch):
     assert (spec.repo, spec.dim, spec.image_size, spec.features) == ("timm/resnet50.tv_in1k", 3840, 224, ("regions",))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderUnavailable, match=r"weights of resnet50 .* Run vidlang models pull resnet50 where there"):
+    with pytest.raises(EncoderUnavailable, match=r"weights of resnet50 .* Run vidlang models pull resnet50 "):
         load_encoder("resnet50", device="cpu")
     files = [".gitattributes", "README.md", "config.json", "model.safetensors", "pytorch_model.bin"]
     assert _wanted(files) == ["config.json", "model.safetensors"]

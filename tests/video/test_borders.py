@@ -72,6 +72,13 @@ def test_a_dark_scene_is_no_bar():
     assert not borders_of(frames)
 
 
+def test_a_plain_background_is_no_bar_however_far_nothing_moves_on_it():
+    frames = np.full((16, HEIGHT, WIDTH, 3), 90, dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        frame[30:90, 40 + 2 * index : 70 + 2 * index] = 220  # half the height, and never at the sides
+    assert not borders_of(frames)
+
+
 def test_a_black_or_a_still_plain_video_keeps_its_size():
     assert not borders_of(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(16))
     assert not borders_of(np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8) for _ in range(16))

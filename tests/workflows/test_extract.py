@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,56 @@ def test_float16_rows_are_stored_as_the_recipe_says(tmp_path, cache, encoder, ru
     values = cache.get(FeatureKey("a.mp4", recipe)).values
     assert values.dtype == np.float16
     np.testing.assert_allclose(values[:, :3], colours([8, 24]), atol=CLOSE)
+
+
+def boxed_film(path: Path, num_frames: int, rows: slice, columns: slice) -> Path:
+    """White bars around flat pictures in ``colour(i)``: the mean over a whole frame is far from the picture's."""
+    frames = []
+    for index in range(num_frames):
+        frame = np.full((96, 128, 3), 255, dtype=np.uint8)
+        frame[rows, columns] = colours([index])[0]
+        frames.append(frame)
+    write_video(path, frames, 25.0, options={"crf": "4", "preset": "ultrafast"})
+    return path
+
+
+@pytest.mark.parametrize("preprocess", ["exact", "fast"])
+def test_cropped_borders_leave_the_colours_of_the_picture(tmp_path, cache, encoder, run, notes, preprocess):
+    boxed_film(tmp_path / "a.mp4", 48, slice(16, 80), slice(0, 96))
+    plain = FeatureRecipe(encoder.name, encoder.revision, preprocess=preprocess)
+    recipe = replace(plain, borders="crop")
+    assert run(tmp_path / "a.mp4", recipe=plain).outcomes[0].detail == ""
+    report = run(tmp_path / "a.mp4", recipe=recipe, progress=notes)
+    np.testing.assert_allclose(rows_of(cache, recipe, "a.mp4"), colours([8, 24, 40]), atol=CLOSE)
+    assert (rows_of(cache, plain, "a.mp4") > colours([8, 24, 40]) + 25).all()
+    said = "borders cropped: 16 px top, 16 px bottom, 32 px right of 128 x 96"
+    assert report.outcomes[0].detail == said and notes.messages == [f"a.mp4: {said}"]
+    assert cache.get(FeatureKey("a.mp4", recipe)).video.num_frames == 48
+
+
+def test_a_film_without_borders_has_the_same_rows_cropped_or_not(tmp_path, cache, encoder, run):
+    film(tmp_path / "a.mp4", 48)
+    plain, cropped = recipe_of(encoder), replace(recipe_of(encoder), borders="crop")
+    run(tmp_path / "a.mp4", recipe=plain)
+    assert run(tmp_path / "a.mp4", recipe=cropped).outcomes[0].detail == ""
+    np.testing.assert_array_equal(rows_of(cache, cropped, "a.mp4"), rows_of(cache, plain, "a.mp4"))
+
+
+def test_borders_of_images_in_a_folder_and_ten_crops(tmp_path, cache, encoder, run):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(16):
+        frame = np.zeros((40, 60, 3), dtype=np.uint8)
+        frame[:, 12:48] = 200 - index
+        Image.fromarray(frame).save(folder / f"{index:03}.png")
+    recipe = replace(recipe_of(encoder, crops="ten"), borders="crop")
+    run(folder, recipe=recipe, frame_rate=25.0)
+    rows = rows_of(cache, recipe, "frames")
+    np.testing.assert_allclose(rows[:, 0] - 1000 * np.arange(10)[:, None], 192, atol=0)
+
+
+def test_an_encoder_of_other_rows_than_the_recipe_is_refused(tmp_path, cache, encoder, run):
+    film(tmp_path / "a.mp4", 20)
+    with pytest.raises(BadInput, match=r"mini/stride16-middle/regions are to be regions, but this command loads mini"):
+        run(tmp_path / "a.mp4", recipe=replace(recipe_of(encoder), features="regions"))
+    assert list(cache) == []

@@ -1,8 +1,8 @@
 """Region rows of a vision transformer: what its patches at four depths hold, without where exactly.
 
-A pooled CLIP row says what a picture means; region rows also say what it looks like, which copies are found by.
-On frames with a logo over 5 % of the picture, a fully bundled ``mini`` finds its own frame first among 246 in 71 % of
-the cases with pooled rows and in 96 % with region rows.
+A pooled row says what a picture means; a region row also says what it looks like, which copies are found by. Of 246
+frames of 41 real clips with a logo drawn over 5 % of the picture, ``mini``'s pooled rows find 71 % nearer to their own
+frame than to any frame of another clip, its region rows 96 % (within another picture, after centring: 9 % and 25 %).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ CLEAN = 0.9
 """Share of a bar's pixels that have its colour; the others are a logo or a subtitle."""
 CLEAN_LINE = 0.95
 """The same share along the line beside the picture."""
-BUSY_LINE = 0.5
+BUSY_LINE = 0.55
 """Share of the line on the other side that some frame fills with another colour."""
 LEAST_BLUR, BLUR = 8, 0.01
 """Pixels, and share of a side, over which compression and scaling may smear the line between them."""
@@ -45,8 +45,8 @@ MOST, LEAST = 0.45, 0.01
 LEAST_AREA = 0.2
 """Share of the frame that must remain."""
 ACTIVE = 0.1
-"""Along the line, only places count whose own line across has more than this share of other colours: the others belong
-to bars on the other two sides."""
+"""A place along the line whose own line across has no larger share of other colours seems to belong to a bar on one of
+the other two sides."""
 PLACES_ACROSS = 256
 """Places along a line that are looked at."""
 
@@ -120,26 +120,27 @@ def borders_of(frames: Iterable[Pixels]) -> Borders:
     height, width = low.shape[:2]
     top = left = 0
     bottom, right = height, width
-    # Bars on all four sides hide each other's lines: each pass looks along what the pass before left over.
-    for _ in range(2):
+    # Bars on all four sides hide each other's lines. The first pass guesses which places along a line belong to bars
+    # across; the second looks along all that the first left over.
+    for guess in (True, False):
         rows = slice(top, bottom)
-        left, right = _bars(low[rows].swapaxes(0, 1), high[rows].swapaxes(0, 1))
+        left, right = _bars(low[rows].swapaxes(0, 1), high[rows].swapaxes(0, 1), guess)
         columns = slice(left, right)
-        top, bottom = _bars(low[:, columns], high[:, columns])
+        top, bottom = _bars(low[:, columns], high[:, columns], guess)
     if (bottom - top) * (right - left) < LEAST_AREA * height * width:
         return Borders((height, width))
     return Borders((height, width), top, height - bottom, left, width - right)
 
 
-def _bars(low: Pixels, high: Pixels) -> tuple[int, int]:
+def _bars(low: Pixels, high: Pixels, guess: bool) -> tuple[int, int]:
     """First row of the picture and the row after its last. low, high: [L, M, 3] extremes over time"""
     every = -(-low.shape[1] // PLACES_ACROSS)
     low, high = low[:, ::every], high[:, ::every]
-    return _bar(low, high), len(low) - _bar(low[::-1], high[::-1])
+    return _bar(low, high, guess), len(low) - _bar(low[::-1], high[::-1], guess)
 
 
-def _bar(low: Pixels, high: Pixels) -> int:
-    """Rows of the bar at the start; 0 where there is none."""
+def _bar(low: Pixels, high: Pixels, guess: bool) -> int:
+    """Rows of the bar at the start; 0 where there is none. guess: leave out what seems to be bars across"""
     length = len(low)
     least, most = max(2, round(LEAST * length)), int(MOST * length)
     blur = max(LEAST_BLUR, round(BLUR * length))
@@ -150,7 +151,8 @@ def _bar(low: Pixels, high: Pixels) -> int:
     active = (away > TOLERANCE).mean(axis=0) > ACTIVE
     if not active.any():
         return 0
-    away = away[:, active]
+    if guess:
+        away = away[:, active]
     # Compression smears the picture's contrast onto the bar. A dark scene that brightens away from the edge takes many
     # lines from one level to its double, a bar at most a few.
     level = float(np.median(away[away > TOLERANCE])) / CONTRAST
