@@ -130,6 +130,15 @@ def test_the_copies_depend_on_nothing_but_content_seed_and_number(videos, cache,
             np.testing.assert_array_equal(cache.get(key).values, other.get(key).values)
 
 
+def test_originals_with_features_are_not_read_for_their_length(videos, cache, make, tmp_path, encoder, monkeypatch):
+    make(videos)
+    originals, again = FeatureCache(tmp_path / "originals"), FeatureCache(tmp_path / "again")
+    extract_videos(videos, originals, RECIPE, lambda: encoder, ExtractOptions())
+    monkeypatch.setattr(copies, "open_video", lambda *a, **b: pytest.fail("read"))
+    make_copies(videos, 2, 0, RECIPE, lambda: encoder, again, originals=originals)
+    assert copies_of(again, RECIPE) == copies_of(cache, RECIPE)
+
+
 def test_interrupted_work_goes_on_where_it_stopped(videos, cache, make, encoder, monkeypatch):
     monkeypatch.setattr(copies, "GROUP", 2)
     encoder.fails_at = len(encoder.batches) + 2

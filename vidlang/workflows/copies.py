@@ -37,7 +37,7 @@ from vidlang.video.reader import identify, open_video
 from vidlang.workflows.extract import ExtractOptions, default_workers, extract_videos
 
 if TYPE_CHECKING:
-    from vidlang.encoders.clip import ClipEncoder
+    from vidlang.encoders.base import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +124,9 @@ class _Run:
     """One call: what to do and how far it is."""
 
     cache: FeatureCache
+    originals: FeatureCache
     recipe: FeatureRecipe
-    load_encoder: Callable[[], ClipEncoder]
+    load_encoder: Callable[[], Encoder]
     options: ExtractOptions
     progress: Progress
     task: Task
@@ -152,13 +153,14 @@ def make_copies(
     num_copies: int,
     seed: int,
     recipe: FeatureRecipe,
-    load_encoder: Callable[[], ClipEncoder],
+    load_encoder: Callable[[], Encoder],
     cache: FeatureCache,
     options: ExtractOptions | None = None,
     progress: Progress | None = None,
     *,
     strength: Strength = "mild",
     short_side: int = SHORT_SIDE,
+    originals: FeatureCache | None = None,
 ) -> CopiesReport:
     """Features of ``num_copies`` edited copies of each video, given as (id, path), into the cache.
 
@@ -168,6 +170,8 @@ def make_copies(
     the others go on. ``load_encoder`` is called only if something has to be encoded.
 
     options: how to run; ``overwrite`` makes every copy again.
+    originals: where features of the videos themselves may lie, by the same recipe: these know how long a video really
+        is, which is read from the video otherwise. None: ``cache``.
 
     Raises:
         BadInput: the cache is a packed file.
@@ -180,7 +184,18 @@ def make_copies(
     started = time.perf_counter()
     with progress.task("copies", total=len(videos) * num_copies, unit="copy") as task:
         loaded = functools.cache(load_encoder)
-        run = _Run(cache, recipe, loaded, options or ExtractOptions(), progress, task, seed, strength, short_side)
+        run = _Run(
+            cache,
+            originals or cache,
+            recipe,
+            loaded,
+            options or ExtractOptions(),
+            progress,
+            task,
+            seed,
+            strength,
+            short_side,
+        )
         jobs = _jobs(run, videos, num_copies)
         while group := list(itertools.islice(jobs, GROUP)):
             with tempfile.TemporaryDirectory(prefix="vidlang-copies-") as folder:
@@ -262,8 +277,8 @@ def _duration(run: _Run, video_id: str, path: Path, identity: FileIdentity) -> f
         BadVideo: no frame decodes.
     """
     key = FeatureKey(video_id, run.recipe)
-    if run.cache.is_fresh(key, identity):
-        duration = run.cache.entry(key).video.duration
+    if run.originals.is_fresh(key, identity):
+        duration = run.originals.entry(key).video.duration
     else:
         with open_video(path, video_id=video_id, frame_rate=run.options.frame_rate) as reader:
             for _ in reader.timed_frames("some"):
