@@ -292,7 +292,14 @@ def test_plain_values_and_single_numbers_are_read_as_they_were(protocol):
     back = load_plain(pickle.dumps(numbers, protocol=protocol), "x")
     assert back == [0.1, 0.5, -7, 200, True, "ü"]
     assert {type(value) for value in back} <= {float, int, bool, str}
-    assert load_plain(pickle.dumps(np.array(1.5, dtype=">f8")[()], protocol=protocol), "x") == 1.5
+
+
+def test_numbers_of_a_big_endian_machine_are_read():
+    little = pickle.dumps(np.float64(1.5), protocol=4)
+    raw = struct.pack("<d", 1.5)
+    assert raw in little
+    assert b"<" in little
+    assert load_plain(little.replace(raw, raw[::-1]).replace(b"<", b">"), "x") == 1.5
 
 
 def test_arrays_are_not_plain():

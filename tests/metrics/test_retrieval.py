@@ -289,6 +289,13 @@ def test_evve_takes_trapezoids_and_a_query_without_positives_scores_zero_in_the_
     assert dict(reference.groups) == {"party": pytest.approx(expected / 2)}
 
 
+def test_evve_divides_by_all_queries_of_an_event_where_the_gallery_is_not_known():
+    truth = truth_of({"a": ["x"], "b": ["x"]}, "evve", groups={"a": "party", "b": "party"})
+    reference = evaluate(truth, rankings({"a": "x"}), "reference").task("events")
+    assert (reference.mean_ap, dict(reference.groups)) == (1, {"party": 0.5})
+    assert dict(evaluate(truth, rankings({"a": "x"}), "clean").task("events").groups) == {"party": 1}
+
+
 # -- how much of the data set ----------------------------------------------------------------------------------------
 
 
@@ -328,6 +335,11 @@ def test_rankings_that_end_early_are_not_comparable():
     short = evaluate(truth, rankings({"q": ids[:4]}, ids))
     assert short.comparable is False
     assert any("the rankings end after 4 hits" in note for note in short.notes)
+
+
+def test_a_ranking_without_the_query_itself_is_whole():
+    truth = truth_of({"q": {"ND": ["x"]}}, "fivr-5k", database=("q", "x", "y"))
+    assert evaluate(truth, rankings({"q": "xy"}, "qxy")).comparable is True
 
 
 def test_labels_outside_the_database_do_not_lower_the_coverage():
