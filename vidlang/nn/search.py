@@ -14,9 +14,10 @@ from torch import Tensor
 QUERIES_AT_ONCE = 256
 SCORES_AT_ONCE = 2**19
 """Products held at a time: 2 MB of float32, about a core's own cache."""
-FIRST_ROWS = 256
-GROWTH = 4
-"""Every row of the first piece is a candidate, so it is small; each later piece sees this many times the rows."""
+FIRST_SCORES, FEWEST_ROWS, MOST_ROWS = 2**16, 256, 4096
+"""Every row of the first piece is a candidate, so it is small."""
+GROWTH = 8
+"""Each later piece sees at most this many times the rows before it: k · ln 8 of them are expected in the list."""
 GROUP_ROWS = 16
 """Rows whose highest similarity is compared first: a group that is turned away costs one comparison."""
 CAST_ROWS = 128
@@ -81,8 +82,9 @@ def _search(queries: Tensor, blocks: Iterable[tuple[Tensor, Tensor | None]], k: 
 def _pieces(seen: int, num_rows: int, num_queries: int) -> Iterator[tuple[int, int]]:
     """Where to cut a block, when ``seen`` rows came before it."""
     start, most = 0, max(SCORES_AT_ONCE // max(num_queries, 1), 1)
+    least = min(max(FIRST_SCORES // max(num_queries, 1), FEWEST_ROWS), MOST_ROWS)
     while start < num_rows:
-        wanted = max(FIRST_ROWS, (GROWTH - 1) * (seen + start))
+        wanted = max(least, (GROWTH - 1) * (seen + start))
         stop = min(start + min(wanted, most), num_rows)
         yield start, stop
         start = stop
