@@ -40,6 +40,16 @@ def test_blocks_of_every_size_give_the_full_sort_with_ties_in_order(num_queries:
     assert (similarities.dtype, positions.dtype) == (torch.float32, torch.int64)
 
 
+@pytest.mark.parametrize("num_queries", [1, 70])
+def test_one_large_block_is_searched_in_growing_pieces(num_queries: int):
+    queries, rows = whole_numbers(num_queries, 8), whole_numbers(20_000, 8, seed=1, most=50)
+    pieces = list(search._pieces(0, len(rows), num_queries))
+    assert len(pieces) > 1 and [a for a, _ in pieces[1:]] == [b for _, b in pieces[:-1]] and pieces[-1][1] == 20_000
+    similarities, positions = top_k(queries, [rows], 30)
+    expected = full_sort(queries, rows, 30)
+    assert torch.equal(similarities, expected[0]) and torch.equal(positions, expected[1])
+
+
 def test_more_queries_than_are_searched_at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "QUERIES_AT_ONCE", 3)
     monkeypatch.setattr(search, "SCORES_AT_ONCE", 30)
