@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidlang.core import BadAnnotation, BadInput, RetrievalTruth, UnknownName
+from vidlang.core import BadAnnotation, BadInput, RetrievalTruth, Similarities, UnknownName
 from vidlang.datasets.plain_pickle import load_plain
 from vidlang.datasets.retrieval import (
     import_retrieval,
@@ -22,6 +22,7 @@ from vidlang.datasets.retrieval import (
     truth_from_json,
     truth_to_json,
 )
+from vidlang.metrics.retrieval import evaluate
 
 # Two queries each, in the shape of the published pickles.
 CC_WEB = {
@@ -250,6 +251,19 @@ def test_published_sets_have_their_published_sizes(published, name, labels, quer
     if name.startswith("fivr"):
         assert truth.version == (labels or "dns-2021")
     assert truth_from_json(truth_to_json(truth)) == truth
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "labels", "ceiling"), [("cc-web", "cc*", "ESLMV", 0.99974), ("vcdb", "copies", None, 0.93052)]
+)
+def test_a_perfect_ranking_reaches_the_ceiling_of_the_published_evaluator(published, name, task, labels, ceiling):
+    truth = import_retrieval(name, published)
+    ids = truth.database or truth.queries
+    answers = [truth.positives(query, labels) | {query} for query in truth.queries]
+    values = [[float(video in found) for video in ids] for found in answers]
+    perfect = Similarities(truth.queries, ids, np.array(values, dtype=np.float32))
+    assert evaluate(truth, perfect, "reference").task(task).mean_ap == pytest.approx(ceiling, abs=5e-6)
+    assert evaluate(truth, perfect, "clean").task(task).mean_ap == 1
 
 
 # -- pickles of strangers --------------------------------------------------------------------------------------------
