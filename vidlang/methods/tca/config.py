@@ -83,7 +83,7 @@ class TcaConfig:
     )
     # training
     batch_size: int = _option(16, "pairs per step")
-    learning_rate: float = _option(1e-4, "learning rate of Adam at the start (published: 1e-5)")
+    learning_rate: float = _option(5e-4, "learning rate of Adam at the start (published: 1e-5)")
     weight_decay: float = _option(1e-4, "weight decay of Adam, added to the gradient")
     schedule: Literal["cosine", "constant"] = _option(
         "cosine", "the learning rate falls to 0 along a half cosine over the epochs, or stays"
@@ -130,6 +130,8 @@ class TcaConfig:
                 f"bank_size must be a multiple of the {keys} keys of a step (batch_size {self.batch_size} times "
                 f"num_negatives {self.num_negatives}), got {self.bank_size}; {' or '.join(map(str, choices))} would do"
             )
+        if self.encoder in PUBLISHED_CLUSTERS and self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2 with {self.encoder}, whose batch-norm compares videos")
         if self.bank_start == "empty" and self.bank_order == "after":
             raise ValueError(
                 "bank_start empty needs bank_order before: the first step would have nothing to tell its anchors from"
