@@ -1,8 +1,9 @@
 """Region rows of a vision transformer: what its patches at four depths hold, without where exactly.
 
-A pooled row says what a picture means; a region row also says what it looks like, which copies are found by. Of 246
-frames of 41 real clips with a logo drawn over 5 % of the picture, ``mini``'s pooled rows find 71 % nearer to their own
-frame than to any frame of another clip, its region rows 96 % (within another picture, after centring: 9 % and 25 %).
+A pooled row says what a picture means; a region row also says what it looks like, which copies are found by. Measured
+with ``mini`` on 246 frames of 41 real clips, the share of edited frames that are nearer to their own frame than to any
+frame of another clip, pooled and regions: a logo over 5 % of the picture .71 and .96, a tenth cut off each side .79 and
+.84, mirrored .96 and .96, but without colours .69 and .54 (.63 and .58 after whitening, which closes most of that gap).
 """
 
 from __future__ import annotations
