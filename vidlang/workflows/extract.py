@@ -211,8 +211,8 @@ def extract_videos(
     encoder = load_encoder() if jobs else None
     if encoder is not None and encoder.features != recipe.features:
         raise BadInput(
-            f"Features of {recipe.name} are to be {recipe.features}, but this command loads {encoder.name} for "
-            f"{encoder.features} rows. Run: vidlang extract with --features {recipe.features} first."
+            f"{recipe.name} asks for {recipe.features} rows, but this command takes {encoder.features} rows of "
+            f'{encoder.name}. Set features = "{encoder.features}" in vidlang.toml, or take another encoder.'
         )
     run = _Run(cache, recipe, encoder, options)
     if jobs:
