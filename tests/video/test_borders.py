@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coded_videos import packet_places
 from PIL import Image
 
 from vidlang.core.errors import BadVideo
 from vidlang.video.borders import Borders, borders_of, find_borders
+from vidlang.video.reader import probe
 from vidlang.video.writer import write_video
 
 HEIGHT, WIDTH = 120, 160
@@ -164,6 +166,17 @@ def test_a_file_is_looked_at_over_its_whole_length(tmp_path, key_frames):
     write_video(path, frames, 25.0, options={"g": key_frames, "crf": "18", "preset": "fast"})
     assert not find_borders(path)
     write_video(path, frames[:40], 25.0, options={"g": key_frames, "crf": "18", "preset": "fast"})
+    assert find_borders(path).top >= 20 - CLOSE
+
+
+def test_a_truncated_file_is_looked_at_as_far_as_it_goes(tmp_path):
+    """The header promises 400 frames, six are there."""
+    path = tmp_path / "torn.avi"
+    frames = (boxed(index, 20, 20, 0, 0) for index in range(400))
+    write_video(path, frames, 25.0, codec="mpeg4", options={"g": "400", "qscale": "3", "sc_threshold": "1000000000"})
+    seventh, _, _ = packet_places(path)[6]
+    path.write_bytes(path.read_bytes()[:seventh])
+    assert probe(path).num_frames == 400
     assert find_borders(path).top >= 20 - CLOSE
 
 

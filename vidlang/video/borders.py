@@ -13,6 +13,7 @@ picture covers at any time is kept), and turned pictures.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from vidlang.video.source import Pixels
 
 NUM_SAMPLES = 16
 ENOUGH_KEY_FRAMES = 8
+SPARSE = 25
+"""Every so many frames where nobody says how many there are."""
 TOLERANCE, MOST_TOLERANCE, CONTRAST = 10, 30, 6
 """Grey levels around a bar's colour, in any channel: noise of compression, and less than a wall's shading. Where the
 picture has more contrast, a sixth of its median, but no more than 30."""
@@ -93,13 +96,15 @@ class Borders:
         return int(np.ceil((wanted + 2) * min(self.size) / min(height, width))) if self else wanted
 
 
-def find_borders(path: Path, *, frame_rate: float | None = None) -> Borders:
-    """The bars of a video file or a folder of images, from about 16 frames over its length.
+def find_borders(path: Path, *, frame_rate: float | None = None, threads: int = 0) -> Borders:
+    """The bars of a video file or a folder of images, from 16 to 32 frames over its length.
+
+    frame_rate, threads: as in ``open_video``
 
     Raises:
         BadVideo: it does not open as a video, or no frame decodes.
     """
-    return borders_of(_spread(path, frame_rate))
+    return borders_of(_spread(path, frame_rate, threads))
 
 
 def borders_of(frames: Iterable[Pixels]) -> Borders:
@@ -168,24 +173,38 @@ def _bar(low: Pixels, high: Pixels, guess: bool) -> int:
     return 0
 
 
-def _spread(path: Path, frame_rate: float | None) -> Iterator[Pixels]:
-    """About 16 frames over the length of a video; its key frames where there are enough, which decode alone."""
+def _spread(path: Path, frame_rate: float | None, threads: int) -> Iterator[Pixels]:
+    """Frames over the length of a video, one at a time; its key frames where there are enough, which decode alone."""
     if is_frame_folder(path):
         with open_video(path, frame_rate=frame_rate) as reader:
             wanted = np.unique(np.linspace(0, reader.info.num_frames - 1, NUM_SAMPLES).round().astype(int))
             yield from reader.read_at(wanted.tolist()).frames
         return
     facts = read_facts(path)
-    convert = RgbConverter(facts, None)
-    sparse = _thinned(_key_frames(path, facts.stream_index))
-    if len(sparse) >= ENOUGH_KEY_FRAMES:
-        for frame in sparse:
+    num_key_frames = _count_key_frames(path, facts.stream_index)
+    if num_key_frames >= ENOUGH_KEY_FRAMES:
+        convert, found = RgbConverter(facts, None), False
+        for frame in itertools.islice(_key_frames(path, facts.stream_index), 0, None, _step(num_key_frames)):
             yield convert(frame)
-        return
-    with open_video(path) as reader:
-        step = max(1, reader.info.num_frames // NUM_SAMPLES)
-        for batch in reader.read_where(lambda index, _start, _end: index % step == step // 2, batch_size=1):
+            found = True
+        if found:
+            return
+    with open_video(path, threads=threads) as reader:
+        # Headers promise too many frames or none: frame 0 is always there.
+        step = _step(reader.info.num_frames) if reader.info.num_frames else SPARSE
+        for batch in reader.read_where(lambda index, _start, _end: index % step == 0, batch_size=1):
             yield batch.frames[0]
+
+
+def _step(num_frames: int) -> int:
+    return max(1, num_frames // NUM_SAMPLES)
+
+
+def _count_key_frames(path: Path, stream_index: int) -> int:
+    """By their packets, which are not decoded."""
+    with open_container(path) as container:
+        stream = container.streams[stream_index]
+        return sum(packet is not None and packet.is_keyframe for packet in packets(container, stream, []))
 
 
 def _key_frames(path: Path, stream_index: int) -> Iterator[Any]:
@@ -199,15 +218,3 @@ def _key_frames(path: Path, stream_index: int) -> Iterator[Any]:
         for packet in packets(container, stream, []):
             with contextlib.suppress(av.FFmpegError):
                 yield from decode(stream, packet)
-
-
-def _thinned(frames: Iterable[Any]) -> list[Any]:
-    """At least 16 and fewer than 32 of them, evenly spread; all where there are fewer."""
-    kept: list[Any] = []
-    step = 1
-    for index, frame in enumerate(frames):
-        if index % step == 0:
-            kept.append(frame)
-        if len(kept) == 2 * NUM_SAMPLES:
-            kept, step = kept[::2], 2 * step
-    return kept

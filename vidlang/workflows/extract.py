@@ -339,9 +339,10 @@ class _Run:
         identity = identify(job.path)
         fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
         reuse = StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
+        threads = 1 if self.many_videos else 0  # several videos keep the cores busy with less overhead than one
         borders: Borders | None = None
         if self.recipe.borders == "crop":
-            borders = find_borders(job.path, frame_rate=self.options.frame_rate)
+            borders = find_borders(job.path, frame_rate=self.options.frame_rate, threads=threads)
         short_side = encoder.pixels.shorter_side if fast else None
         with open_snippets(
             job.path,
@@ -350,7 +351,7 @@ class _Run:
             frame_rate=self.options.frame_rate,
             short_side=borders.short_side(short_side) if borders and short_side else short_side,
             batch_size=max(1, self.options.batch_size // self.num_crops),
-            threads=1 if self.many_videos else 0,  # several videos keep the cores busy with less overhead than one
+            threads=threads,
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
