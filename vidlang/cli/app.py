@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from vidlang import __version__
-from vidlang.cli import cache, datasets, demo, doctor, evaluate, extract, init, models, score, train
+from vidlang.cli import cache, datasets, demo, doctor, evaluate, extract, index, init, models, retrieve, score, train
 from vidlang.cli.render import warn
 from vidlang.core.errors import BadInput, UnknownName, VidlangError
 
@@ -23,7 +23,7 @@ MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 app = typer.Typer(
     name="vidlang",
-    help="Video in, language-aligned understanding out: extract features, train, score anomalies.",
+    help="Video in, language-aligned understanding out: extract features, train, score anomalies, retrieve videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -44,7 +44,7 @@ def top(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Video in, language-aligned understanding out: extract features, train, score anomalies."""
+    """Video in, language-aligned understanding out: extract features, train, score anomalies, retrieve videos."""
 
 
 app.command("init", rich_help_panel="Start")(init.command)
@@ -53,8 +53,10 @@ app.command("doctor", rich_help_panel="Start")(doctor.command)
 app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
+app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")
 app.add_typer(cache.app, name="cache", rich_help_panel="Keep")
+app.add_typer(index.app, name="index", rich_help_panel="Keep")
 app.add_typer(models.app, name="models", rich_help_panel="Keep")
 app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vidlang.cli.extract import (
+    BordersOption,
+    ColourOption,
     CropsOption,
+    FeaturesOption,
     FpsOption,
     PickOption,
     StrideOption,
+    WorkersOption,
 )
 from vidlang.cli.options import (
     DeviceOption,
@@ -27,6 +32,9 @@ from vidlang.cli.options import (
     with_options,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.retrieve import ComponentsOption, WhiteningChoice, WhiteningOption
+from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
+from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
 
 app = typer.Typer(help="Train a head on cached features and register it.", no_args_is_help=True)
@@ -128,5 +136,133 @@ def vadclip(
         warn(f"Note: {note}")
 
 
+class PositivesChoice(str, Enum):
+    auto = "auto"
+    copies = "copies"
+    pairs = "pairs"
+    labels = "labels"
+
+
+class StrengthChoice(str, Enum):
+    mild = "mild"
+    strong = "strong"
+
+
+TcaPresetChoice = Enum("TcaPresetChoice", {name: name for name in TCA_PRESETS}, type=str)  # type: ignore[misc]
+
+
+def tca(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(help="Videos or folders to make edited copies of.", metavar="[VIDEO]..."),
+    ] = None,
+    preset: Annotated[
+        TcaPresetChoice,  # type: ignore[valid-type]
+        typer.Option(help="custom: few videos of one's own. Others: code, paper.", metavar="NAME"),
+    ] = TcaPresetChoice["custom"],
+    positives: Annotated[
+        PositivesChoice,
+        typer.Option(
+            help="What shows the same: copies (edited ones of VIDEO), pairs (--pairs), labels (classes), or auto.",
+            metavar="NAME",
+        ),
+    ] = PositivesChoice.auto,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Lines of query,video, or a truth of datasets import.", metavar="FILE")
+    ] = None,
+    manifest: ManifestOption = None,
+    copies: Annotated[int, typer.Option(min=2, help="Edited copies of each video.", metavar="N")] = 4,
+    strength: Annotated[
+        StrengthChoice, typer.Option(help="How far copies are edited: mild or strong.", metavar="NAME")
+    ] = StrengthChoice.mild,
+    whitening: WhiteningOption = WhiteningChoice["auto"],
+    components: ComponentsOption = None,
+    val_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the sources that choose the epoch.", metavar="X")
+    ] = 0.2,
+    test_fraction: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="Share of the sources only measured, before and after.", metavar="X"),
+    ] = 0.2,
+    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    encoder: EncoderOption = None,
+    stride: StrideOption = None,
+    pick: PickOption = None,
+    fps: FpsOption = None,
+    features: FeaturesOption = None,
+    borders: BordersOption = None,
+    colour: ColourOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    **changes: Any,
+) -> None:
+    """TCA: near-duplicate and event retrieval from pairs of videos that show the same.
+
+    Without pairs or labels, name your videos: edited copies of them (other size, crop, logo, bars, colour, speed, parts
+    cut out) are made and learned from. Prints retrieval of held-out videos before and after.
+
+    [bold]Examples[/bold]
+
+      vidlang train tca videos/
+
+      vidlang train tca --pairs vcdb.json --preset paper
+    """
+    from vidlang.workflows.extract import ExtractOptions
+    from vidlang.workflows.recipe import RecipeChanges
+    from vidlang.workflows.train_tca import TrainTcaOptions, train_tca
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    report = train_tca(
+        videos or [],
+        place,
+        TrainTcaOptions(
+            preset=str(preset.value),  # type: ignore[attr-defined]
+            changes=given(TcaConfig, changes),
+            positives=positives.value,
+            pairs=pairs,
+            manifest=manifest,
+            num_copies=copies,
+            strength=strength.value,
+            whitening=whitening.value,  # type: ignore[arg-type]
+            num_components=components,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            name=name,
+            resume=resume,
+            device=device or place.settings.device,
+        ),
+        RecipeChanges(
+            encoder=encoder,
+            stride=stride,
+            pick=pick and pick.value,
+            fps=fps,
+            features=features and features.value,
+            borders=borders and borders.value,
+            colour=colour and colour.value,
+        ),
+        ExtractOptions(num_workers=workers),
+        TerminalProgress(quiet),
+    )
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        for line in report.summary:
+            say(line)
+        if report.before:
+            print_table([f"metric ({report.measured_on})", "before", "after"], report.rows())
+        say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang retrieve query.mp4")
+    for note in () if quiet else report.notes:
+        warn(f"Note: {note}")
+
+
 METHOD_OPTIONS = options_from(VadClipConfig, "VadCLIP (defaults of the preset custom)")
 app.command("vadclip")(with_options(vadclip, METHOD_OPTIONS))
+TCA_OPTIONS = options_from(TcaConfig, "TCA (defaults of the preset custom)")
+app.command("tca")(with_options(tca, TCA_OPTIONS))

@@ -19,10 +19,14 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 STALE_SECONDS = 3600.0
 """A temporary not touched for this long has lost its writer, wherever that ran."""
@@ -34,6 +38,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     """The file holds exactly ``data``. Folders on the way are made."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """The file holds these arrays of numbers by name, uncompressed, as ``numpy.load`` reads them."""
+    if any(array.dtype.hasobject for array in arrays.values()):
+        raise ValueError("arrays must hold numbers or text, got Python objects")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
 
 
 def write_text(path: Path, text: str) -> None:

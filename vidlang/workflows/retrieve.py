@@ -1,0 +1,403 @@
+"""Queries to rankings: features (extracted where they are missing) → embedding → search → hits with matched seconds.
+
+Features of query videos lie in a cache of their own, ``queries/`` in the workspace, so that asking about a video does
+not make it part of the gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidlang.core import (
+    BadInput,
+    FeatureKey,
+    Features,
+    Hit,
+    Outcome,
+    Progress,
+    Ranking,
+    Rankings,
+    Similarities,
+    VideoInfo,
+    VidlangError,
+)
+from vidlang.store.atomic import write_text
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.rankings import rankings_csv, write_rankings, write_similarities
+from vidlang.store.rejections import Rejections
+from vidlang.store.workspace import Workspace
+from vidlang.video.frames_reader import read_image
+from vidlang.video.reader import IMAGE_EXTENSIONS, identify
+from vidlang.workflows.embedding import Embedded
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
+from vidlang.workflows.pixels import recoloured
+from vidlang.workflows.recipe import RecipeChanges, check_has_text
+from vidlang.workflows.search import Searcher, SearchOptions, text_hits
+
+if TYPE_CHECKING:
+    from vidlang.methods.tca.comparator import Comparator
+
+TEXT_TEMPLATES = ("{}", "a photo of {}", "a video of {}", "a frame of a video that shows {}")
+"""What is said around a text; the mean of all is the query."""
+
+
+@dataclass(frozen=True)
+class RetrieveOptions:
+    """What to ask, and how."""
+
+    texts: tuple[str, ...] = ()
+    cached: bool = False
+    """The paths are ids, or patterns of ids, of videos of the gallery."""
+    gallery: GalleryOptions = field(default_factory=GalleryOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    comparator: Path | None = None
+    """Weights of the comparator network."""
+    background: str | None = None
+    """Pattern of ids: videos of the gallery that no query is related to, for score normalisation."""
+    max_false_positives: float | None = None
+    """Choose the threshold so that this share of unrelated gallery pairs reaches it."""
+    approximate: bool = False
+    """Shortlist from an approximate index (faiss) instead of comparing with every vector."""
+    use_rejections: bool = True
+    complete: bool = False
+    """Also write every query's similarity to every video, for ``eval retrieval``."""
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_false_positives is not None and not 0 < self.max_false_positives < 1:
+            raise BadInput(f"--max-false-positives takes a share between 0 and 1, got {self.max_false_positives:g}.")
+        if self.max_false_positives is not None and self.search.threshold is not None:
+            raise BadInput("--threshold and --max-false-positives are two ways to set one thing; give one of them.")
+        if any(not text.strip() for text in self.texts):
+            raise BadInput('--text needs words, for instance --text "a red car crashing".')
+
+
+@dataclass(frozen=True)
+class FalsePositives:
+    """What a threshold lets through among videos of the gallery that have nothing to do with one another."""
+
+    threshold: float
+    rate: float
+    num_pairs: int
+
+    def line(self) -> str:
+        return (
+            f"{self.rate:.2%} of {self.num_pairs} pairs of different gallery videos reach {self.threshold:.3f} "
+            "(copies inside the gallery count among them)"
+        )
+
+
+@dataclass(frozen=True)
+class RetrieveReport:
+    """Hits of every query."""
+
+    rankings: tuple[Ranking, ...]
+    outcomes: tuple[Outcome, ...]
+    """One per query; a failed one has no ranking."""
+    made_by: dict[str, Any]
+    folder: Path
+    update: UpdateReport
+    false_positives: FalsePositives | None
+    same_file: frozenset[tuple[str, str]]
+    """(query, hit) that are one file under two names."""
+    num_rejected: int
+    """Hits left out because somebody rejected them."""
+    notes: tuple[str, ...]
+
+    @property
+    def num_failed(self) -> int:
+        return sum(outcome.status == "failed" for outcome in self.outcomes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for programs."""
+        return {
+            "schema": "vidlang.retrieve/1",
+            "made_by": self.made_by,
+            "folder": str(self.folder),
+            "gallery": self.update.info.videos,
+            "false_positives": None
+            if self.false_positives is None
+            else {
+                "threshold": self.false_positives.threshold,
+                "rate": self.false_positives.rate,
+                "pairs": self.false_positives.num_pairs,
+            },
+            "queries": [
+                {
+                    "query": ranking.query,
+                    "hits": [
+                        {
+                            "video": hit.video_id,
+                            "similarity": round(hit.similarity, 6),
+                            "same_file": (ranking.query, hit.video_id) in self.same_file,
+                            "segments": [
+                                {"query": [mine.start, mine.end], "video": [theirs.start, theirs.end]}
+                                for mine, theirs in hit.segments
+                            ],
+                        }
+                        for hit in ranking.hits
+                    ],
+                }
+                for ranking in self.rankings
+            ],
+            "rejected": self.num_rejected,
+            "notes": list(self.notes),
+            "failed": [{"query": o.video_id, "reason": str(o.error)} for o in self.outcomes if o.status == "failed"],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Query:
+    name: str
+    embedded: Embedded
+    exclude: frozenset[str] = frozenset()
+    """Gallery ids of the query itself."""
+    digest: str | None = None
+
+
+def retrieve(
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    options: RetrieveOptions | None = None,
+    changes: RecipeChanges | None = None,
+    extraction: ExtractOptions | None = None,
+    progress: Progress | None = None,
+) -> RetrieveReport:
+    """Rank the gallery for every query: videos, images, folders of them, or texts.
+
+    Raises:
+        BadInput, MissingFeatures, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be asked at all. A query
+        that fails is an outcome.
+    """
+    options, progress = options or RetrieveOptions(), progress or Progress()
+    if not paths and not options.texts:
+        raise BadInput('Name a video or an image to look for, or give --text "words".')
+    gallery, update = open_gallery(workspace, options.gallery, changes, progress)
+    searcher, false_positives = make_searcher(gallery, options, progress)
+    notes = list(update.notes)
+    if searcher.approximate is not None:
+        recall = searcher.approximate.recall
+        notes.append(f"approximate shortlist: {recall:.1%} of the exact one, on the gallery's own vectors")
+    outcomes: list[Outcome] = []
+    if options.cached:
+        queries, outcomes = _cached_queries(gallery, searcher, [str(path) for path in paths]), []
+    else:
+        queries, outcomes = _queries(paths, workspace, gallery, extraction or ExtractOptions(), progress)
+    outcomes += [Outcome(query.name, "done") for query in queries]
+    rejections = Rejections(rejections_path(workspace)) if options.use_rejections else None
+    rankings, num_rejected = [], 0
+    same_file: set[tuple[str, str]] = set()
+    with progress.task("search", total=len(queries), unit="query") as task:
+        for query in queries:
+            if query.embedded.blank:
+                notes.append(f"{query.name} shows nothing but blank frames (or none at all after --skip-start)")
+            rejected = {i for i in gallery.index.ids if (query.name, i) in rejections} if rejections else set()
+            num_rejected += len(rejected)
+            hits = searcher.hits(query.embedded, query.exclude | rejected)
+            rankings.append(Ranking(query.name, hits))
+            same_file |= {(query.name, hit.video_id) for hit in hits if _is_file(gallery, hit, query.digest)}
+            task.advance()
+    for text in dict.fromkeys(options.texts):
+        rankings.append(Ranking(text, _text_hits(gallery, text, options.search)))
+        outcomes.append(Outcome(text, "done"))
+    folder = options.out or workspace.results_dir / "retrieve" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    made_by = {
+        **gallery.made_by,
+        "similarity": options.search.similarity,
+        "threshold": searcher.options.threshold,
+        **_honesty(gallery),
+    }
+    report = RetrieveReport(
+        rankings=tuple(rankings),
+        outcomes=tuple(outcomes),
+        made_by=made_by,
+        folder=folder,
+        update=update,
+        false_positives=false_positives,
+        same_file=frozenset(same_file),
+        num_rejected=num_rejected,
+        notes=tuple(notes),
+    )
+    if rankings:
+        folder.mkdir(parents=True, exist_ok=True)
+        gallery_ids = tuple(gallery.index.ids)
+        write_rankings(folder / "rankings.jsonl", Rankings(report.rankings, gallery_ids, made_by))
+        write_text(folder / "rankings.csv", rankings_csv(report.rankings))
+    if options.complete:
+        write_similarities(folder / "similarities.npz", complete_similarities(queries, searcher, made_by, progress))
+    return report
+
+
+def make_searcher(
+    gallery: Gallery, options: RetrieveOptions, progress: Progress
+) -> tuple[Searcher, FalsePositives | None]:
+    """A searcher with its background and threshold, and what that threshold lets through."""
+    index, search = gallery.index, options.search
+    background = tuple(
+        position for position, i in enumerate(index.ids) if options.background and fnmatchcase(i, options.background)
+    )
+    if options.background is not None and not background:
+        raise BadInput(f"No video of the gallery matches --background {options.background!r}.")
+    comparator = _read_comparator(options.comparator) if options.comparator else None
+    approximate = open_approximate(index, search.shortlist, progress) if options.approximate else None
+    searcher = Searcher(index, search, comparator, background, approximate)
+    if search.threshold is None and options.max_false_positives is None:
+        return searcher, None
+    unrelated = searcher.unrelated_videos()
+    if not len(unrelated):
+        raise BadInput("A threshold is judged on pairs of gallery videos, and the gallery has fewer than two.")
+    threshold = search.threshold
+    if threshold is None:
+        assert options.max_false_positives is not None
+        threshold = float(np.quantile(unrelated, 1 - options.max_false_positives))
+    rate = float((unrelated >= threshold).mean())
+    searcher = Searcher(index, replace(search, threshold=threshold), comparator, background, approximate)
+    return searcher, FalsePositives(threshold, rate, len(unrelated))
+
+
+def reject_videos(workspace: Workspace, query: str, videos: Sequence[str]) -> list[str]:
+    """Remembers that videos do not match a query; a line about each.
+
+    query: its id, or the path of a video, whose id as a query is the file's name
+    """
+    name = Path(query).name if Path(query).exists() else query
+    rejections = Rejections(rejections_path(workspace))
+    lines = []
+    for video in videos:
+        if video == name:
+            raise BadInput(f"{video} cannot be rejected as a match of itself.")
+        known = "was" if not rejections.add(name, video) else "is"
+        lines.append(f"{video} {known} rejected as a match of {name}")
+    return lines
+
+
+def num_rejections(workspace: Workspace) -> int:
+    """How many pairs are rejected."""
+    return len(Rejections(rejections_path(workspace)))
+
+
+def rejections_path(workspace: Workspace) -> Path:
+    """Where rejected pairs are remembered."""
+    return index_root(workspace) / "rejected.jsonl"
+
+
+def complete_similarities(
+    queries: Sequence[_Query], searcher: Searcher, made_by: dict[str, Any], progress: Progress
+) -> Similarities:
+    """Every query against every video of the gallery, by the chosen similarity."""
+    values = np.zeros((len(queries), len(searcher.index)), dtype=np.float32)
+    positions = list(range(len(searcher.index)))
+    with progress.task("compare", total=len(queries), unit="query") as task:
+        for row, query in zip(values, queries, strict=True):
+            row[:] = searcher.similarities(query.embedded, positions) - searcher.bias(query.embedded)
+            task.advance()
+    return Similarities(tuple(query.name for query in queries), tuple(searcher.index.ids), values, made_by)
+
+
+def _cached_queries(gallery: Gallery, searcher: Searcher, patterns: Sequence[str]) -> list[_Query]:
+    ids = gallery.index.ids
+    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
+    if not found:
+        raise BadInput(f"No video of the gallery matches {' '.join(patterns)}. vidlang cache list '*' shows them.")
+    return [_Query(i, searcher.embedded(gallery.index.position(i)), frozenset({i})) for i in found]
+
+
+def _queries(
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    gallery: Gallery,
+    extraction: ExtractOptions,
+    progress: Progress,
+) -> tuple[list[_Query], list[Outcome]]:
+    """Embedded videos and images, and the outcomes of those that failed."""
+    images = [Path(path) for path in paths if Path(path).suffix.lower() in IMAGE_EXTENSIONS and Path(path).is_file()]
+    others = [path for path in paths if Path(path) not in images]
+    queries, failed = [], []
+    for image in images:
+        try:
+            queries.append(_Query(image.name, gallery.embedding.embed(_image_features(image, gallery))))
+        except VidlangError as error:
+            failed.append(Outcome(image.name, "failed", error=error))
+    if others:
+        cache, own = FeatureCache(workspace.cache_dir), FeatureCache(workspace.root / "queries")
+        videos = find_inputs(others, cache)
+        there = {i for i, path in videos if _is_fresh(cache, FeatureKey(i, gallery.recipe), path)}
+        missing = [(i, path) for i, path in videos if i not in there]
+        report = extract_videos(missing, own, gallery.recipe, gallery.load_encoder, extraction, progress)
+        errors = {outcome.video_id: outcome for outcome in report.outcomes if outcome.status == "failed"}
+        for video_id, path in videos:
+            if video_id in errors:
+                failed.append(errors[video_id])
+                continue
+            try:
+                features = (cache if video_id in there else own).get(FeatureKey(video_id, gallery.recipe))
+                exclude = frozenset({video_id} if video_id in there else ())
+                embedded = gallery.embedding.embed(features)
+                queries.append(_Query(video_id, embedded, exclude, identify(path).digest))
+            except VidlangError as error:
+                failed.append(Outcome(video_id, "failed", error=error))
+                progress.message(f"failed: {error}")
+    return queries, failed
+
+
+def _is_fresh(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
+    try:
+        return key in cache and cache.is_fresh(key, identify(path))
+    except VidlangError:
+        return False
+
+
+def _image_features(path: Path, gallery: Gallery) -> Features:
+    """One row of an image, made the way that the recipe makes rows of frames."""
+    try:
+        pixels = read_image(path)
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged images
+        raise BadInput(f"{path} cannot be read as an image ({error}).") from error
+    encoder = gallery.load_encoder()
+    recipe = gallery.recipe
+    rows = encoder.encode_frames(recoloured(pixels[None], recipe), mode=recipe.preprocess)
+    info = VideoInfo(path.name, 1, 0.0, 0.0, (pixels.shape[0], pixels.shape[1]))
+    return Features(
+        key=FeatureKey(path.name, recipe),
+        video=info,
+        values=np.asarray(rows, dtype=np.float32),
+        frames=np.array([[0, 1]], dtype=np.int64),
+        seconds=np.array([[0.0, 0.0]]),
+    )
+
+
+def _is_file(gallery: Gallery, hit: Hit, digest: str | None) -> bool:
+    return digest is not None and gallery.index.digest(gallery.index.position(hit.video_id)) == digest
+
+
+def _text_hits(gallery: Gallery, text: str, search: SearchOptions) -> tuple[Hit, ...]:
+    check_has_text(gallery.recipe, "--text")
+    features = gallery.load_encoder().encode_texts([template.format(text) for template in TEXT_TEMPLATES])
+    rows = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
+    vector = rows.mean(axis=0)
+    return text_hits(gallery.index, vector / np.linalg.norm(vector), search)
+
+
+def _read_comparator(path: Path) -> Comparator:
+    from vidlang.methods.tca.comparator import load_comparator
+    from vidlang.store.checkpoints import read_torch_state
+
+    return load_comparator(read_torch_state(path))
+
+
+def _honesty(gallery: Gallery) -> dict[str, str]:
+    """What must be said with every result of a weak encoder."""
+    from vidlang.encoders.registry import MINI, find_encoder
+
+    if gallery.recipe.encoder != MINI:
+        return {}
+    spec = find_encoder(MINI)
+    return {"note": f"made with the bundled encoder 'mini': {spec.note}"} if spec else {}

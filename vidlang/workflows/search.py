@@ -1,0 +1,285 @@
+"""One query against a gallery: shortlist by cosine → rerank by frames → which seconds match.
+
+The shortlist compares vectors of whole videos and of windows of long ones, so that a clip hidden in a long film is on
+it. The rerank compares every frame with every frame. The matched seconds come from lines in that same matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core import BadInput, Hit, Segment
+from vidlang.core.segments import run_segment
+from vidlang.methods.tca.alignment import matched_runs, to_segments
+from vidlang.store.index import VideoIndex
+from vidlang.workflows.embedding import Embedded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidlang.methods.tca.comparator import Comparator
+    from vidlang.store.ann import ApproximateIndex
+
+Similarity = Literal["overlap", "chamfer", "symmetric", "top-k", "cosine", "comparator"]
+FEW_ROWS = 8
+"""A gallery video of fewer rows has a lucky nearest frame in any long query, so its share in ``overlap`` is cut."""
+TOP_SHARE = 0.3
+"""Of the matches that ``top-k`` averages, as HAP-VR (ACM MM 2024) does."""
+CLEAR = 1 / 3
+"""A matched frame lies this share of the way from what unrelated frames reach up to equality."""
+UNRELATED = 0.95
+"""Quantile of the similarities between frames of different videos."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to compare, and how much to answer."""
+
+    similarity: Similarity = "overlap"
+    """``overlap``: share of the shorter video's frames that the longer one has, the larger of both chamfer directions;
+    ``chamfer``: of the query's frames; ``symmetric``: mean of both directions; ``top-k``: chamfer that
+    averages the best 30 % of each frame's matches;
+    ``cosine``: of video vectors; ``comparator``: chamfer after the comparator network."""
+    top: int = 10
+    """Hits per query."""
+    shortlist: int = 1000
+    """Videos that are compared frame by frame."""
+    threshold: float | None = None
+    """Similarity that a hit has at least."""
+    segments: bool = True
+    """Find which seconds match."""
+
+    def __post_init__(self) -> None:
+        if self.similarity not in get_args(Similarity):
+            raise BadInput(f"There is no similarity {self.similarity!r}. Use one of {', '.join(get_args(Similarity))}.")
+        if self.top < 1 or self.shortlist < 1:
+            raise BadInput(f"--top and --shortlist are at least 1, got {self.top} and {self.shortlist}.")
+
+
+@dataclass(eq=False)
+class Searcher:
+    """Compares queries with one index. Everything that is the same for all queries is found once."""
+
+    index: VideoIndex
+    options: SearchOptions
+    comparator: Comparator | None = None
+    background: tuple[int, ...] = ()
+    """Positions of videos that no query is related to: what it shares with the nearest of them is taken away."""
+    approximate: ApproximateIndex | None = None
+    """Stands in for the exact shortlist."""
+
+    def hits(self, query: Embedded, exclude: Collection[str] = ()) -> tuple[Hit, ...]:
+        """The best hits in falling order of similarity; ties keep the order of the index.
+
+        exclude: ids of videos that are no hits, such as the query itself
+        """
+        if query.blank or not len(self.index):
+            return ()
+        banned = set(self.background)
+        banned |= {self.index.position(video_id) for video_id in exclude if video_id in self.index}
+        positions = [p for p in self.shortlist(query, self.options.shortlist + len(banned)) if p not in banned]
+        positions = positions[: self.options.shortlist]
+        similarities = self.similarities(query, positions) - self.bias(query)
+        order = np.lexsort((np.array(positions), -similarities))[: self.options.top]
+        least = -np.inf if self.options.threshold is None else self.options.threshold
+        chosen = [int(i) for i in order if similarities[i] >= least]
+        return tuple(
+            Hit(
+                self.index.ids[positions[i]],
+                float(similarities[i]),
+                self.matched(query, positions[i]) if self.options.segments else (),
+            )
+            for i in chosen
+        )
+
+    def shortlist(self, query: Embedded, size: int) -> list[int]:
+        """Positions of the videos with the nearest vectors, nearest first."""
+        import torch
+
+        from vidlang.nn.search import top_k_by_owner
+
+        whole_only = self.options.similarity == "cosine"
+        vectors = torch.from_numpy(query.vectors[:1] if whole_only else query.vectors)
+        if size >= len(self.index):
+            return list(range(len(self.index)))
+        if self.approximate is not None:
+            return self._approximately(self.approximate, vectors, size)
+        blocks = self.index.vector_blocks(first_only=whole_only)
+        similarities, owners, _ = top_k_by_owner(vectors, blocks, min(size, len(self.index)))
+        best: dict[int, float] = {}
+        for row, values in zip(owners.tolist(), similarities.tolist(), strict=True):
+            for owner, value in zip(row, values, strict=True):
+                best[owner] = max(value, best.get(owner, -2.0))
+        return sorted(best, key=lambda owner: (-best[owner], owner))[:size]
+
+    def _approximately(self, approximate: ApproximateIndex, vectors: Tensor, size: int) -> list[int]:
+        # a long video has several vectors, so more than ``size`` of them may belong to fewer videos
+        similarities, numbers = approximate.search(vectors.numpy(), min(4 * size, approximate.num_vectors))
+        order = np.argsort(-similarities[numbers >= 0], kind="stable")
+        owners = self._owners[numbers[numbers >= 0]][order]
+        return list(dict.fromkeys(owners.tolist()))[:size]
+
+    @cached_property
+    def _owners(self) -> NDArray[np.int64]:
+        return self.index.vector_owners()
+
+    def similarities(self, query: Embedded, positions: Sequence[int]) -> NDArray[np.float64]:
+        """[len(positions)] by the chosen similarity."""
+        import torch
+
+        from vidlang.methods.tca.similarity import chamfer_many, top_k_chamfer_many
+
+        if not positions:
+            return np.zeros(0)
+        kind = self.options.similarity
+        if kind == "cosine":
+            own = torch.from_numpy(query.vectors[0])
+            return np.array([float(self.index.vectors(position)[0] @ own) for position in positions])
+        gallery = self.index.rows_many(positions)
+        rows = torch.from_numpy(query.rows)
+        if kind == "comparator":
+            return self._compared(rows, gallery)
+        if kind == "top-k":
+            return np.asarray(top_k_chamfer_many(rows, gallery, TOP_SHARE)[0].double().numpy())
+        forward, backward = (part.double().numpy() for part in chamfer_many(rows, gallery))
+        if kind == "chamfer":
+            return np.asarray(forward)
+        if kind == "symmetric":
+            return np.asarray((forward + backward) / 2)
+        return np.asarray(np.maximum(forward, backward * _trust([len(video) for video in gallery])))
+
+    def _compared(self, rows: Tensor, gallery: Sequence[Tensor]) -> NDArray[np.float64]:
+        if self.comparator is None:
+            raise BadInput("--similarity comparator needs the weights of the network: --comparator weights.pth")
+        from vidlang.methods.tca.comparator import comparator_similarity
+
+        return np.array([comparator_similarity(self.comparator, rows @ video.float().T) for video in gallery])
+
+    def bias(self, query: Embedded) -> float:
+        """The mean similarity to the nearest background videos; 0 without a background.
+
+        Source: score normalisation of the VSC2022 baselines (facebookresearch/vsc2022), with their weight of 1.
+        """
+        if not self.background:
+            return 0.0
+        nearest = np.sort(self.similarities(query, self.background))[-NEAREST:]
+        return float(nearest.mean())
+
+    def matched(self, query: Embedded, position: int) -> tuple[tuple[Segment, Segment], ...]:
+        """Which seconds of the query lie over which seconds of the gallery video."""
+        similarity = query.rows @ self.index.rows(position).float().numpy().T  # [n, m]
+        runs = matched_runs(similarity, self._match_threshold(similarity))
+        return to_segments(runs, query.seconds, self.index.seconds(position))
+
+    def _match_threshold(self, similarity: NDArray[np.float32]) -> float:
+        """What a matched frame must reach here: clearly above what frames of unrelated videos do, and above most of
+        this very matrix, since two recordings of one place are alike at all times."""
+        own = float(np.quantile(similarity, 0.9)) if min(similarity.shape) > FEW_ROWS else -1.0
+        low = self.clear_match
+        return min(max(low, own), (1 + low) / 2)
+
+    @cached_property
+    def clear_match(self) -> float:
+        """Similarity that separates matched frames from others in this gallery."""
+        unrelated = self.unrelated_frames()
+        base = float(np.quantile(unrelated, UNRELATED)) if len(unrelated) else 0.5
+        return base + (1 - base) * CLEAR
+
+    def unrelated_frames(self, num_videos: int = 300, num_rows: int = 5) -> NDArray[np.float32]:
+        """Similarities between frames of different videos, from a sample of the gallery."""
+        if len(self.index) < 2:
+            return np.zeros(0, dtype=np.float32)
+        random = np.random.default_rng(0)
+        chosen = random.choice(len(self.index), min(num_videos, len(self.index)), replace=False)
+        parts, owners = [], []
+        for position in chosen.tolist():
+            rows = self.index.rows(position).float().numpy()
+            rows = rows[random.choice(len(rows), min(num_rows, len(rows)), replace=False)]
+            rows = rows[np.linalg.norm(rows, axis=1) > 0.5]
+            parts.append(rows)
+            owners += [position] * len(rows)
+        sample, owner = np.concatenate(parts), np.array(owners)
+        return np.asarray((sample @ sample.T)[owner[:, None] < owner[None]])
+
+    def unrelated_videos(self, max_videos: int = 200) -> NDArray[np.float64]:
+        """Similarities between different videos of the gallery, from a sample: what a threshold lets through.
+
+        Copies that the gallery itself holds count as unrelated here, so a rate read off this is at least the true one.
+        """
+        random = np.random.default_rng(0)
+        number = min(max_videos, len(self.index))
+        chosen = sorted(random.choice(len(self.index), number, replace=False).tolist())
+        values = [
+            self.similarities(self.embedded(position), [p for p in chosen if p != position]) for position in chosen
+        ]
+        return np.concatenate(values) if values else np.zeros(0)
+
+    def embedded(self, position: int) -> Embedded:
+        """A video of the index as a query."""
+        rows = self.index.rows(position).float().numpy()
+        return Embedded(
+            video_id=self.index.ids[position],
+            duration=self.index.duration(position),
+            seconds=self.index.seconds(position),
+            vectors=self.index.vectors(position).float().numpy(),
+            rows=np.array(rows),
+            text=None,
+            blank=not bool(np.any(rows)),
+        )
+
+
+NEAREST = 3
+"""Background videos whose mean similarity is a query's bias."""
+
+
+def _trust(lengths: Sequence[int]) -> NDArray[np.float64]:
+    """How far a gallery video's own chamfer direction counts, by its rows."""
+    return np.minimum(1.0, np.array(lengths) / FEW_ROWS)
+
+
+def text_hits(index: VideoIndex, text: NDArray[np.floating], options: SearchOptions) -> tuple[Hit, ...]:
+    """Videos whose frames come nearest to a text, with the seconds that do.
+
+    text: [D] of length 1    the similarity is the mean of the best frame's cosine and that of all frames' mean
+    """
+    import torch
+
+    if not len(index):
+        return ()
+    vector = torch.from_numpy(np.asarray(text, dtype=np.float32))
+    best = torch.full((len(index),), -2.0)
+    total, count = torch.zeros(len(index)), torch.zeros(len(index))
+    for rows, owners, _ in index.text_blocks():
+        cosines = rows.float() @ vector
+        best.scatter_reduce_(0, owners, cosines, "amax")
+        total.index_add_(0, owners, cosines)
+        count.index_add_(0, owners, torch.ones_like(cosines))
+    similarity = ((best + total / count.clamp(min=1)) / 2).double().numpy()
+    order = np.lexsort((np.arange(len(index)), -similarity))[: options.top]
+    least = -np.inf if options.threshold is None else options.threshold
+    return tuple(
+        Hit(index.ids[p], float(similarity[p]), _telling_seconds(index, p, text) if options.segments else ())
+        for p in order.tolist()
+        if similarity[p] >= least
+    )
+
+
+def _telling_seconds(
+    index: VideoIndex, position: int, text: NDArray[np.floating]
+) -> tuple[tuple[Segment, Segment], ...]:
+    """The run of rows around the best one that stay nearer to it than to the video's mean."""
+    cosines = index.text_rows(position).float().numpy() @ text
+    peak = int(cosines.argmax())
+    enough = cosines >= (cosines[peak] + cosines.mean()) / 2
+    first, last = peak, peak + 1
+    while first > 0 and enough[first - 1]:
+        first -= 1
+    while last < len(cosines) and enough[last]:
+        last += 1
+    return ((Segment(0.0, 0.0), run_segment(index.seconds(position), (first, last))),)

@@ -1,0 +1,620 @@
+"""Pairs of videos that show the same, to a trained TCA checkpoint.
+
+Positives come from one of three places: edited copies that are made of the user's own videos (no label is needed), a
+list of pairs, or classes. Videos are split by source: some train, some choose the epoch, some are only measured at the
+end, before and after training.
+
+A run writes ``results/train/tca/<name>/``: ``run.json``, ``log.jsonl``, ``curves.png``, ``state/``, ``last/``
+(``runs`` describes them). Features of edited copies stay in ``copies/`` in the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingFeatures, Progress, RetrievalTruth, Similarities
+from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
+from vidlang.datasets.retrieval import import_retrieval, match_names, read_truth
+from vidlang.methods.tca.config import TcaConfig, preset
+from vidlang.metrics.retrieval import TaskScores, evaluate
+from vidlang.report.timeline import curves_png
+from vidlang.store.atomic import write_bytes
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.workspace import Workspace
+from vidlang.workflows.copies import copies_of, make_copies
+from vidlang.workflows.embedding import Embedding, WhiteningPlan, encode_blanks, fit_whitening, whitening_input
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+
+if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
+    from vidlang.methods.tca.predict import Embedder, PlainEmbedder
+    from vidlang.methods.tca.whitening import Whitening
+
+Positives = Literal["auto", "copies", "pairs", "labels"]
+Array = NDArray[np.float32]
+
+MEMORY_BYTES = 2 << 30
+"""Rows that stay in memory; where all together are more, they are read from the cache each time."""
+LEAST_WEIGHT = 0.5
+"""Rows that weigh less show nothing to learn from."""
+LABEL_PAIRS = 20
+"""Pairs that each video of a class enters, at most."""
+MIN_HELD_OUT = 3
+"""Fewer videos than this choose no epoch and measure nothing."""
+
+
+@dataclass(frozen=True)
+class TrainTcaOptions:
+    """What to train on, and how to choose."""
+
+    preset: str = "custom"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``TcaConfig`` that differ from the preset."""
+    positives: Positives = "auto"
+    """``auto``: pairs where a list is given, copies where videos are given, else classes."""
+    pairs: Path | None = None
+    """CSV of query,video, or a truth that ``datasets import`` wrote."""
+    manifest: Path | None = None
+    num_copies: int = 4
+    strength: Literal["mild", "strong"] = "mild"
+    whitening: Literal["auto", "none", "center", "whiten"] = "auto"
+    num_components: int | None = None
+    val_fraction: float = 0.2
+    """Share of the sources that choose the epoch."""
+    test_fraction: float = 0.2
+    """Share of the sources that are measured before and after training, and nothing else."""
+    name: str | None = None
+    resume: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.val_fraction < 0 or self.test_fraction < 0 or self.val_fraction + self.test_fraction >= 1:
+            raise BadInput("--val-fraction and --test-fraction are shares that leave something to train on.")
+        if self.num_copies < 2:
+            raise BadInput(f"--copies must be at least 2, got {self.num_copies}: one copy asks for another.")
+
+
+@dataclass(frozen=True)
+class TrainTcaReport:
+    """What was trained, and what it changes on videos that it never saw."""
+
+    checkpoint: str
+    folder: Path
+    measured_on: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    summary: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def rows(self) -> list[list[object]]:
+        """Metric, before, after."""
+        return [[name, value, self.after.get(name, float("nan"))] for name, value in self.before.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "vidlang.train_tca/1",
+            "checkpoint": self.checkpoint,
+            "folder": str(self.folder),
+            "measured_on": self.measured_on,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One video, original or copy, and what it shows."""
+
+    name: str
+    cache: FeatureCache
+    key: FeatureKey
+    source: str
+    """Videos of one source show the same; a source is wholly on one side of the split."""
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class _Material:
+    """Everything there is to learn from."""
+
+    items: tuple[_Item, ...]
+    pairs: tuple[tuple[int, int], ...]
+    """(anchor, positive), indices of items."""
+    said: str
+    notes: tuple[str, ...] = ()
+
+
+def train_tca(
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    options: TrainTcaOptions | None = None,
+    changes: RecipeChanges | None = None,
+    extraction: ExtractOptions | None = None,
+    progress: Progress | None = None,
+) -> TrainTcaReport:
+    """Train, keep log and state at every epoch, register the best epoch.
+
+    paths: videos to make edited copies of; features that are missing are extracted
+
+    Raises:
+        BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
+    """
+    options, changes = options or TrainTcaOptions(), changes or RecipeChanges()
+    progress, extraction = progress or Progress(), extraction or ExtractOptions()
+    config = preset(options.preset, **options.changes)
+    cache = FeatureCache(workspace.cache_dir)
+    kind = _positives(options, paths)
+    recipe = make_recipe(workspace.settings, changes)
+    if kind != "copies":
+        recipe = recipe_in_cache(cache, recipe, changes != RecipeChanges(), progress)
+    encoder_name = changes.encoder or (
+        workspace.settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
+    )
+    load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
+    name = choose_name(workspace, "tca", options.name, options.resume)
+    if kind == "copies":
+        copies = FeatureCache(workspace.root / "copies")
+        material = _from_copies(paths, cache, copies, recipe, load, options, config.seed, extraction, progress)
+    elif kind == "pairs":
+        material = _from_pairs(cache, recipe, options)
+    else:
+        material = _from_labels(cache, recipe, options)
+    run = _Run(workspace, options, config, recipe, encoder_name, load, material, name)
+    return run.train(progress)
+
+
+def _positives(options: TrainTcaOptions, paths: Sequence[str | Path]) -> str:
+    kind = options.positives
+    if kind == "auto":
+        kind = "pairs" if options.pairs is not None else "copies" if paths else "labels"
+    if kind == "pairs" and options.pairs is None:
+        raise BadInput("--positives pairs needs --pairs pairs.csv (lines of query,video).")
+    if kind == "copies" and not paths:
+        raise BadInput("Edited copies are made of video files. Name them: vidlang train tca videos/")
+    return kind
+
+
+def _from_copies(
+    paths: Sequence[str | Path],
+    cache: FeatureCache,
+    copies: FeatureCache,
+    recipe: FeatureRecipe,
+    load: Callable[[], Encoder],
+    options: TrainTcaOptions,
+    seed: int,
+    extraction: ExtractOptions,
+    progress: Progress,
+) -> _Material:
+    """Each video and its edited copies are a source; originals and copies are each other's positives."""
+    videos = find_inputs(paths, cache)
+    report = extract_videos(videos, cache, recipe, load, extraction, progress)
+    failed = {outcome.video_id for outcome in report.outcomes if outcome.status == "failed"}
+    videos = [(video_id, path) for video_id, path in videos if video_id not in failed]
+    made = make_copies(
+        videos,
+        options.num_copies,
+        seed,
+        recipe,
+        load,
+        copies,
+        extraction,
+        progress,
+        strength=options.strength,
+        originals=cache,
+    )
+    failed |= {outcome.video_id for outcome in made.outcomes if outcome.status == "failed"}
+    known = copies_of(copies, recipe)
+    items: list[_Item] = []
+    pairs: list[tuple[int, int]] = []
+    for video_id, _ in videos:
+        first = len(items)
+        items.append(_item(cache, FeatureKey(video_id, recipe), video_id, video_id))
+        items += [_item(copies, key, key.video_id, video_id) for key in known.get(video_id, ())]
+        members = range(first, len(items))
+        pairs += [(a, b) for a in members for b in members if a < b]
+    notes = [f"{len(failed)} videos failed and are left out"] if failed else []
+    said = f"{len(videos)} videos with {len(items) - len(videos)} edited copies ({options.strength})"
+    return _Material(tuple(items), tuple(pairs), said, tuple(notes))
+
+
+def _from_pairs(cache: FeatureCache, recipe: FeatureRecipe, options: TrainTcaOptions) -> _Material:
+    """Pairs of a list; all other cached videos are distractors. Connected pairs are one source."""
+    assert options.pairs is not None
+    is_json = options.pairs.suffix.lower() == ".json"
+    truth = read_truth(options.pairs) if is_json else import_retrieval("pairs", options.pairs)
+    entries = {entry.key.video_id: entry for entry in cache.entries(recipe)}
+    known = {name: video_id for video_id, name in match_names(truth.names(), entries).items()}
+    pairs = sorted(
+        {
+            (known[query], known[video])
+            for query in truth.queries
+            for video in truth.positives(query)
+            if query != video and query in known and video in known
+        }
+    )
+    if not pairs:
+        raise MissingFeatures(
+            f"No pair of {options.pairs} has features of {recipe.name} on both sides. Run: vidlang extract videos/"
+        )
+    source = _sources(pairs)
+    ids = list(entries)
+    numbers = {video_id: number for number, video_id in enumerate(ids)}
+    items = [_Item(i, cache, entries[i].key, source.get(i, i), entries[i].num_snippets) for i in ids]
+    missing = sum(1 for name in truth.names() if name not in known)
+    notes = [f"{missing} videos of {options.pairs} are not in the cache"] if missing else []
+    said = f"{len(pairs)} pairs of {len(source)} videos, {len(ids) - len(source)} other videos"
+    return _Material(tuple(items), tuple((numbers[a], numbers[b]) for a, b in pairs), said, tuple(notes))
+
+
+def _from_labels(cache: FeatureCache, recipe: FeatureRecipe, options: TrainTcaOptions) -> _Material:
+    """Videos of one class are positives of one another."""
+    entries = {entry.key.video_id: entry for entry in cache.entries(recipe)}
+    known = sorted(entries)
+    missing: list[str] = []
+    if options.manifest is not None:
+        labels = match_ids(read_manifest(options.manifest), known, missing=missing)
+    else:
+        labels = labels_from_folders(known, allow_unlabelled=True)
+    classes: dict[str, list[str]] = {}
+    for label in labels:
+        for name in label.classes:
+            classes.setdefault(name, []).append(label.video_id)
+    classes = {name: members for name, members in classes.items() if len(members) > 1}
+    if len(classes) < 2:
+        raise BadInput(
+            "Training from classes needs two classes of two videos. Without labels, name the videos, and edited copies "
+            "of them are made: vidlang train tca videos/"
+        )
+    ids = sorted({video_id for members in classes.values() for video_id in members})
+    numbers = {video_id: number for number, video_id in enumerate(ids)}
+    random = np.random.default_rng(0)
+    pairs: set[tuple[int, int]] = set()
+    for members in classes.values():
+        for member in members:
+            others = [other for other in members if other != member]
+            chosen = random.choice(len(others), min(LABEL_PAIRS, len(others)), replace=False)
+            pairs |= {(numbers[member], numbers[others[i]]) for i in chosen.tolist()}
+    group = _sources([(ids[a], ids[b]) for a, b in pairs])
+    items = [_Item(i, cache, entries[i].key, group[i], entries[i].num_snippets) for i in ids]
+    notes = ["videos of one class count as showing the same; for copies, name the videos: vidlang train tca videos/"]
+    notes += [f"{len(missing)} videos of {options.manifest} are not in the cache"] if missing else []
+    return _Material(tuple(items), tuple(sorted(pairs)), f"{len(ids)} videos of {len(classes)} classes", tuple(notes))
+
+
+def _item(cache: FeatureCache, key: FeatureKey, name: str, source: str) -> _Item:
+    return _Item(name, cache, key, source, cache.entry(key).num_snippets)
+
+
+def _sources(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Video → the first of all videos that pairs connect it with."""
+    leader: dict[str, str] = {}
+
+    def find(video: str) -> str:
+        while leader.setdefault(video, video) != video:
+            leader[video] = leader[leader[video]]
+            video = leader[video]
+        return video
+
+    for a, b in pairs:
+        first, second = sorted((find(a), find(b)))
+        leader[second] = first
+    return {video: find(video) for video in leader}
+
+
+class _Rows(Sequence[Array]):
+    """Rows of all items, prepared; from memory where all fit, else from the cache at each look."""
+
+    def __init__(self, items: Sequence[_Item], embedding: Embedding, width: int) -> None:
+        self.items, self.embedding = items, embedding
+        total = sum(item.num_rows for item in items) * width * 4
+        self.kept = [self._read(item) for item in items] if total <= MEMORY_BYTES else None
+
+    def _read(self, item: _Item) -> Array:
+        features = item.cache.get(item.key)
+        values, _, weights = self.embedding.telling_rows(features)
+        telling = weights >= LEAST_WEIGHT
+        values = values[telling] if telling.any() else values
+        whitening = self.embedding.whitening
+        return whitening.apply(values) if whitening is not None else _unit(values)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Array]: ...
+    def __getitem__(self, index: int | slice) -> Array | list[Array]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.kept[index] if self.kept is not None else self._read(self.items[index])
+
+
+def _unit(values: NDArray[np.floating]) -> Array:
+    return (values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+@dataclass
+class _Run:
+    """One training."""
+
+    workspace: Workspace
+    options: TrainTcaOptions
+    config: TcaConfig
+    recipe: FeatureRecipe
+    encoder_name: str
+    load: Callable[[], Encoder]
+    material: _Material
+    name: str
+
+    def train(self, progress: Progress) -> TrainTcaReport:
+        from vidlang.methods.tca.data import TrainingSet
+        from vidlang.methods.tca.predict import Embedder, PlainEmbedder
+        from vidlang.methods.tca.train import fit
+
+        train, validation, test = self._split()
+        embedding = self._preparation(train)
+        width = embedding.whitening.width_out if embedding.whitening else self._width()
+        rows = _Rows(self.material.items, embedding, width)
+        groups = {source: number for number, source in enumerate(sorted({i.source for i in self.material.items}))}
+        videos = TrainingSet(
+            rows,
+            [pair for pair in self.material.pairs if pair[0] in train],
+            distractors=sorted(train),
+            groups=[groups[item.source] for item in self.material.items],
+        )
+        run = RunFolder(runs_folder(self.workspace, "tca") / self.name, self._facts(validation, test))
+        resume = run.open(resume=self.options.resume)
+        judged = _Judge(self.material.items, rows, sorted(validation))
+        tested = _Judge(self.material.items, rows, sorted(test or validation))
+        result = fit(
+            videos,
+            self.config,
+            validate=(lambda encoder: judged.metrics(Embedder(encoder))) if validation else None,
+            device=_device(self.options.device),
+            progress=progress,
+            on_epoch=lambda report: run.keep(report.train_state),
+            resume=resume,
+        )
+        before = tested.metrics(PlainEmbedder(width))
+        trained = Embedder.from_state(result.state, self.config, width, _device(self.options.device))
+        after = tested.metrics(trained)
+        best = self._checkpoint(result.state, embedding.whitening, width, after, result.best_epoch)
+        last = self._checkpoint(result.last_state, embedding.whitening, width, {}, self.config.epochs)
+        save_checkpoint(run.path / "last", last)
+        picture = curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"tca {self.name}")
+        write_bytes(run.path / "curves.png", picture)
+        path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
+        run.finish()
+        return TrainTcaReport(
+            checkpoint=str(path),
+            folder=run.path,
+            measured_on=self._measured_on(validation, test),
+            before=before,
+            after=after,
+            summary=self._summary(train, validation, test, embedding.whitening, result.best_epoch),
+            notes=self._notes(before, after, result.best_epoch, validation),
+        )
+
+    def _split(self) -> tuple[set[int], set[int], set[int]]:
+        """Items that train, that choose the epoch, and that are measured; whole sources, by chance from the seed.
+
+        Only sources with positives are held out. Classes are not split by source but by video, since a class is one.
+        """
+        paired = {index for pair in self.material.pairs for index in pair}
+        sources = sorted({self.material.items[index].source for index in paired})
+        order = np.random.default_rng(self.config.seed).permutation(len(sources)).tolist()
+        num_val = round(len(sources) * self.options.val_fraction)
+        num_test = round(len(sources) * self.options.test_fraction)
+        num_val = num_val if num_val >= MIN_HELD_OUT else 0
+        num_test = num_test if num_test >= MIN_HELD_OUT else 0
+        side = {sources[i]: "val" for i in order[:num_val]}
+        side |= {sources[i]: "test" for i in order[num_val : num_val + num_test]}
+        sides: dict[str, set[int]] = {"train": set(), "val": set(), "test": set()}
+        for number, item in enumerate(self.material.items):
+            sides[side.get(item.source, "train")].add(number)
+        return sides["train"], sides["val"], sides["test"]
+
+    def _preparation(self, train: set[int]) -> Embedding:
+        """Weights and whitening, fitted on the training videos alone."""
+        from vidlang.methods.tca.predict import PlainEmbedder
+
+        items = [self.material.items[number] for number in sorted(train)]
+        originals = [item for item in items if item.cache is items[0].cache]
+        blanks = encode_blanks(self.load(), self.recipe)
+        mean = None
+        if len(originals) >= MEAN_FROM_VIDEOS:
+            total, count = np.zeros(self._width()), 0
+            for item in originals:
+                values = _unit(item.cache.get(item.key).crop(0).values)
+                total, count = total + values.sum(axis=0), count + len(values)
+            mean = (total / count).astype(np.float32)
+        plan = WhiteningPlan(self.options.whitening, self.options.num_components)
+        num_rows = sum(item.num_rows for item in items)
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            for item in items:
+                yield whitening_input(item.cache.get(item.key).crop(0).values, self.recipe)
+
+        whitening = fit_whitening(blocks(), self._width(), plan, num_rows, len(items))
+        return Embedding(self.recipe, whitening, blanks, mean, PlainEmbedder(), learned=False)
+
+    def _width(self) -> int:
+        first = self.material.items[0]
+        return first.cache.entry(first.key).shape[-1]
+
+    def _facts(self, validation: set[int], test: set[int]) -> dict[str, Any]:
+        """What was asked for."""
+        names = [item.name for item in self.material.items]
+        return {
+            "preset": self.options.preset,
+            "config": self.config.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "encoder": self.encoder_name,
+            "whitening": self.options.whitening,
+            "num_components": self.options.num_components,
+            "num_pairs": len(self.material.pairs),
+            "videos": names,
+            "validation": [names[number] for number in sorted(validation)],
+            "test": [names[number] for number in sorted(test)],
+        }
+
+    def _checkpoint(
+        self,
+        state: Mapping[str, Any],
+        whitening: Whitening | None,
+        width: int,
+        metrics: Mapping[str, float],
+        epoch: int,
+    ) -> Checkpoint:
+        import torch
+
+        parts = {} if whitening is None else whitening.to_npz_arrays()
+        tensors = {WHITENING_PREFIX + name: torch.from_numpy(np.array(value)) for name, value in parts.items()}
+        return Checkpoint(
+            method="tca",
+            config=self.config.to_dict(),
+            recipe=self.recipe,
+            class_names=(),
+            state={**state, **tensors},
+            metrics=dict(metrics),
+            extra={
+                "name": self.name,
+                "preset": self.options.preset,
+                "encoder": self.encoder_name,
+                "width": width,
+                "epoch": epoch,
+                "trained_on": self.material.said,
+            },
+        )
+
+    def _measured_on(self, validation: set[int], test: set[int]) -> str:
+        if test:
+            return f"{_count_sources(self.material.items, test)} held-out sources"
+        return "validation videos, which chose the epoch" if validation else "nothing held out"
+
+    def _summary(
+        self, train: set[int], validation: set[int], test: set[int], whitening: Whitening | None, best_epoch: int
+    ) -> tuple[str, ...]:
+        counts = ", ".join(
+            f"{_count_sources(self.material.items, part)} {verb}"
+            for part, verb in ((train, "train"), (validation, "choose the epoch"), (test, "are measured"))
+            if part
+        )
+        kind = f"whitening {whitening.kind} to {whitening.width_out}" if whitening else "no whitening"
+        return (
+            f"{self.material.said}; sources: {counts}; {kind}; features {self.recipe.name}",
+            f"{self.name}: best epoch {best_epoch} of {self.config.epochs}, seed {self.config.seed}",
+        )
+
+    def _notes(
+        self, before: Mapping[str, float], after: Mapping[str, float], best_epoch: int, validation: set[int]
+    ) -> tuple[str, ...]:
+        notes = list(self.material.notes)
+        if not validation:
+            notes.append("too few videos to hold some out: the last epoch is kept, and nothing tells whether it helps")
+        elif best_epoch == 0:
+            notes.append("no epoch was better on validation than the rows as they are, so nothing was changed")
+        elif before and after.get("map", 0.0) < before.get("map", 0.0):
+            notes.append(
+                "training did not help the frame-level ranking of held-out videos; --checkpoint plain leaves it out"
+            )
+        return tuple(notes)
+
+
+def _count_sources(items: Sequence[_Item], numbers: set[int]) -> int:
+    return len({items[number].source for number in numbers})
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Retrieval among held-out videos and all that train: every held-out video asks for the others of its source."""
+
+    items: Sequence[_Item]
+    rows: _Rows
+    held_out: Sequence[int]
+
+    def metrics(self, embedder: Embedder | PlainEmbedder) -> dict[str, float]:
+        """``map``: by chamfer of frames; ``map_vector``: by cosine of video vectors; and recall at 1 of both."""
+        import torch
+
+        from vidlang.methods.tca.similarity import chamfer_many
+
+        if not self.held_out:
+            return {}
+        gallery = self._gallery()
+        embedded = embedder.embed_many([self.rows[number] for number in gallery])
+        vectors = np.stack([vector for vector, _ in embedded])
+        frames = [torch.from_numpy(frame_rows) for _, frame_rows in embedded]
+        place = {number: at for at, number in enumerate(gallery)}
+        asked = [number for number in self.held_out if self._positives(number)]
+        cosine = np.stack([vectors @ vectors[place[number]] for number in asked])
+        chamfer = []
+        for number in asked:
+            forward, backward = chamfer_many(frames[place[number]], frames)
+            chamfer.append(torch.maximum(forward, backward).numpy())
+        metrics: dict[str, float] = {}
+        for suffix, values in (("", np.stack(chamfer)), ("_vector", cosine)):
+            found = self._measured(asked, gallery, values)
+            metrics |= {f"map{suffix}": found.mean_ap or 0.0, f"recall@1{suffix}": found.recall[1]}
+        return metrics
+
+    def _gallery(self) -> list[int]:
+        """Held-out videos, and one video of every other source to be told from."""
+        own = set(self.held_out)
+        first: dict[str, int] = {}
+        for number, item in enumerate(self.items):
+            if number not in own:
+                first.setdefault(item.source, number)
+        return [*self.held_out, *first.values()]
+
+    def _positives(self, number: int) -> list[int]:
+        source = self.items[number].source
+        return [other for other in self.held_out if other != number and self.items[other].source == source]
+
+    def _measured(self, asked: Sequence[int], gallery: Sequence[int], values: NDArray[np.floating]) -> TaskScores:
+        names = [item.name for item in self.items]
+        truth = RetrievalTruth(
+            dataset="pairs",
+            version="held out",
+            queries=tuple(names[number] for number in asked),
+            relevant={
+                names[number]: {"same": frozenset(names[other] for other in self._positives(number))}
+                for number in asked
+            },
+        )
+        similarities = Similarities(truth.queries, tuple(names[n] for n in gallery), values.astype(np.float32))
+        return evaluate(truth, similarities).tasks[0]
+
+
+def _device(name: str) -> str:
+    from vidlang.nn.device import choose_device
+
+    return str(choose_device(name))
+
+
+def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Rows of the log as the picture wants them."""
+    return [
+        {
+            "epoch": row["epoch"],
+            "losses": {"contrastive": row["loss"]},
+            "metrics": {
+                **{name: value for name, value in row.items() if name.startswith(("map", "recall"))},
+                "cosine of positives": row["positive_cosine"],
+                "cosine of hardest negatives": row["hardest_negative"],
+            },
+        }
+        for row in history
+    ]
