@@ -35,8 +35,8 @@ def test_published_vlads_have_their_own_numbers_of_clusters():
     assert preset("custom", encoder="netvlad", num_clusters=5).clusters == 5
 
 
-def test_a_bank_of_size_0_holds_eight_steps():
-    assert preset("custom", batch_size=10, num_negatives=3).bank_columns == 240
+def test_a_bank_of_size_0_holds_sixteen_steps():
+    assert preset("custom", batch_size=10, num_negatives=3).bank_columns == 480
 
 
 @pytest.mark.parametrize("name", PRESETS)

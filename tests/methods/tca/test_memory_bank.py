@@ -151,7 +151,7 @@ def test_columns_of_ones_own_group_and_empty_ones_are_ignored():
 def test_random_columns_count_as_others_and_have_length_1():
     bank = bank_of(bank_start="random", bank_order="after")
     torch.testing.assert_close(bank.queue, F.normalize(bank.queue, dim=0))
-    assert bank(batch_of(bank.config)).ignored is None
+    assert bank(batch_of(bank.config, anchor_groups=[NO_GROUP] * 4)).ignored is None
 
 
 def test_keys_in_runs_are_the_same_keys(monkeypatch):

@@ -103,7 +103,7 @@ def test_training_leaves_the_callers_random_state_alone():
     ids=str,
 )
 def test_a_resumed_run_ends_on_the_same_bits(name, changes):
-    config = small(name, epochs=4, select_metric="score", **changes)
+    config = small(name, epochs=4, select_metric="score", bank_size=40, **changes)  # 5 steps; an epoch has 2
     videos = small_set()
 
     def validate(encoder) -> dict[str, float]:
@@ -130,6 +130,14 @@ def test_a_resumed_run_ends_on_the_same_bits(name, changes):
     assert resumed.start_metrics == whole.start_metrics
     assert {"model/queue", "model/queue_ptr", "model/queue_groups"} <= states[-1].tensors().keys()
     assert any(name.startswith("model/encoder_k.") for name in states[-1].tensors())
+
+
+def test_dropout_differs_between_epochs_and_not_between_runs():
+    draws = []
+    for epoch in (0, 1, 0):
+        with Trainer(small_set(), small()).dropout_of(epoch):
+            draws.append(torch.rand(4).tolist())
+    assert draws[0] == draws[2] != draws[1]
 
 
 def test_an_interrupted_epoch_leaves_the_last_finished_one_untouched():

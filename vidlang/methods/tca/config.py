@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from vidlang.core.errors import BadInput, UnknownName
 
 PUBLISHED_CLUSTERS = {"netvlad": 256, "nextvlad": 64}
-BANK_STEPS = 8
+BANK_STEPS = 16
 """Steps whose keys a bank of size 0 holds."""
 
 
@@ -69,9 +69,9 @@ class TcaConfig:
     gamma: float = _option(256.0, "circle: scale of the weighted cosines")
     # bank
     bank_size: int = _option(
-        0, "keys of others that every anchor is told from; 0: those of 8 steps (published: 4096, which is 4 steps)"
+        0, "keys of others that every anchor is told from; 0: those of 16 steps (published: 4096, which is 4 steps)"
     )
-    num_negatives: int = _option(16, "other videos per anchor that enter the bank in each step")
+    num_negatives: int = _option(4, "other videos per anchor that enter the bank in each step (published: 16)")
     momentum: float = _option(
         0.0, "share of the key encoder that stays in each step; 0: keys come from the encoder in training"
     )
@@ -83,13 +83,13 @@ class TcaConfig:
     )
     # training
     batch_size: int = _option(16, "pairs per step")
-    learning_rate: float = _option(5e-4, "learning rate of Adam at the start (published: 1e-5)")
+    learning_rate: float = _option(3e-4, "learning rate of Adam at the start (published: 1e-5)")
     weight_decay: float = _option(1e-4, "weight decay of Adam, added to the gradient")
     schedule: Literal["cosine", "constant"] = _option(
         "cosine", "the learning rate falls to 0 along a half cosine over the epochs, or stays"
     )
     epochs: int = _option(20, "passes over the pairs")
-    min_batches: int = _option(20, "steps per epoch at least; few pairs come several times")
+    min_batches: int = _option(10, "steps per epoch at least; few pairs come several times")
     drop_last: bool = _option(
         False, "leave out the last batch of an epoch if it is not full; else it is filled up with pairs that came"
     )
@@ -176,6 +176,7 @@ _PAPER = TcaConfig(
     temporal_edits=False,
     loss="circle",
     bank_size=4096,
+    num_negatives=16,
     bank_order="before",
     bank_start="random",
     batch_size=64,

@@ -97,8 +97,7 @@ class MemoryBank(nn.Module):
             if self.config.bank_order == "before":
                 self.enqueue(negatives, batch.negative_groups)
         with full_precision(queries):
-            # a copy: the bank is overwritten in place, and the backward pass reads it as it was
-            cosines = cosines_of(queries, positives, self.queue.T.clone())
+            cosines = cosines_of(queries, positives, self.queue.T)
         compared = Compared(cosines, self._ignored(batch.anchor_groups))
         if self.config.bank_order == "after":
             self.enqueue(negatives, batch.negative_groups)
