@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidlang.core.errors import BadInput
-from vidlang.methods.tca.video_encoder import VideoEncoder, row_weights
+from vidlang.methods.tca.video_encoder import VideoEncoder, divisors, row_weights
 
 
 class _Vlad(VideoEncoder):
@@ -28,7 +28,7 @@ class _Vlad(VideoEncoder):
         if output_dim % reduction:
             raise BadInput(
                 f"gating_reduction must divide the width of the video vector, {output_dim}; {reduction} does not. "
-                f"Use {_divisors(output_dim)}."
+                f"Use {divisors(output_dim)}."
             )
         self.centroids = nn.Parameter(torch.rand(num_clusters, cluster_dim))
         self.bn2 = nn.BatchNorm1d(num_clusters * cluster_dim)
@@ -99,7 +99,7 @@ class NextVlad(_Vlad):
         wide = expansion * width
         if wide % groups:
             raise BadInput(
-                f"vlad_groups must divide the widened rows, {wide}; {groups} does not. Use {_divisors(wide)}."
+                f"vlad_groups must divide the widened rows, {wide}; {groups} does not. Use {divisors(wide)}."
             )
         super().__init__(width, num_clusters, wide // groups, output_dim, reduction, dropout)
         self.conv1 = nn.Conv1d(width, wide, 1)
@@ -162,7 +162,3 @@ class Gru(_Recurrent):
 def _without_padding(x: Tensor, lengths: Tensor) -> Tensor:
     padding = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # [B, T]
     return x.masked_fill(padding[..., None], 0)
-
-
-def _divisors(number: int) -> str:
-    return ", ".join(str(part) for part in range(1, min(number, 64) + 1) if number % part == 0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vidlang.core.errors import BadInput
 from vidlang.methods.tca.baselines import Gru, Lstm, NetVlad, NextVlad
 from vidlang.methods.tca.config import TcaConfig
-from vidlang.methods.tca.video_encoder import VideoEncoder, row_weights
+from vidlang.methods.tca.video_encoder import VideoEncoder, divisors, row_weights
 
 SCORES_AT_ONCE = 2**22
 """Attention scores per head that are computed together, so that memory grows with the length and not its square."""
@@ -48,8 +48,9 @@ class TcaEncoder(VideoEncoder):
         """
         super().__init__(width, width)
         if width % num_heads:
-            fit = ", ".join(str(heads) for heads in range(1, min(width, 64) + 1) if width % heads == 0)
-            raise BadInput(f"num_heads must divide the width of the rows, {width}; {num_heads} does not. Use {fit}.")
+            raise BadInput(
+                f"num_heads must divide the width of the rows, {width}; {num_heads} does not. Use {divisors(width)}."
+            )
         self.transformer_encoder = _Layers(width, num_heads, num_layers, feedforward, dropout)
         self.residual_scale = nn.Parameter(torch.zeros(())) if residual else None
 

@@ -75,3 +75,8 @@ def pooled(tokens: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum(1, keepdim=True)  # [B, 1]
     with full_precision(tokens):
         return torch.einsum("bt,bte->be", weights, tokens.float()) / torch.where(total > 0, total, 1)
+
+
+def divisors(number: int) -> str:
+    """For messages: the numbers up to 64 that divide it. 12: ``1, 2, 3, 4, 6, 12``"""
+    return ", ".join(str(part) for part in range(1, min(number, 64) + 1) if number % part == 0)
