@@ -360,7 +360,7 @@ def test_cropped_borders_leave_the_colours_of_the_picture(tmp_path, cache, encod
     report = run(tmp_path / "a.mp4", recipe=recipe, progress=notes)
     np.testing.assert_allclose(rows_of(cache, recipe, "a.mp4"), colours([8, 24, 40]), atol=CLOSE)
     assert (rows_of(cache, plain, "a.mp4") > colours([8, 24, 40]) + 25).all()
-    said = "borders cropped: 16 px top, 16 px bottom, 32 px right of 128 x 96"
+    said = "borders cropped from 3 frames: up to 16 px top, 16 px bottom, 32 px right of 128 x 96"
     assert report.outcomes[0].detail == said and notes.messages == [f"a.mp4: {said}"]
     assert cache.get(FeatureKey("a.mp4", recipe)).video.num_frames == 48
 

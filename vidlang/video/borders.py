@@ -6,26 +6,17 @@ nothing, but for a logo or a subtitle on the bar.
 
 A blank wall that is overexposed evenly, up to a straight line, passes for a bar: it shows as little.
 
-Not found: bars of a blurred copy of the picture, bars with a pattern, bars that come and go within the video (what the
-picture covers at any time is kept), and turned pictures.
+Not found: bars of a blurred copy of the picture, bars with a pattern, and turned pictures. Bars that come and go within
+a video are the work of ``shot_borders``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vidlang.video.colour import RgbConverter
-from vidlang.video.container import decode, open_container, packets, read_facts
-from vidlang.video.files import is_frame_folder
-from vidlang.video.pyav_reader import set_threads
-from vidlang.video.reader import open_video
 from vidlang.video.source import Pixels
 
 NUM_SAMPLES = 16
@@ -88,23 +79,6 @@ class Borders:
             for side, cut, scale in ((self.size[0], self.bottom, down), (self.size[1], self.right, across))
         )
         return frames[..., top : max(end, top + 1), left : max(right, left + 1), :]
-
-    def short_side(self, wanted: int) -> int:
-        """Shorter side that whole frames must have so that the picture's is at least ``wanted``."""
-        height, width = self.size[0] - self.top - self.bottom, self.size[1] - self.left - self.right
-        # One more pixel on each side, for lines that the scale cuts.
-        return int(np.ceil((wanted + 2) * min(self.size) / min(height, width))) if self else wanted
-
-
-def find_borders(path: Path, *, frame_rate: float | None = None, threads: int = 0) -> Borders:
-    """The bars of a video file or a folder of images, from 16 to 32 frames over its length.
-
-    frame_rate, threads: as in ``open_video``
-
-    Raises:
-        BadVideo: it does not open as a video, or no frame decodes.
-    """
-    return borders_of(_spread(path, frame_rate, threads))
 
 
 def borders_of(frames: Iterable[Pixels]) -> Borders:
@@ -171,50 +145,3 @@ def _bar(low: Pixels, high: Pixels, guess: bool) -> int:
         if place < len(busy) and busy[place] < row + blur:
             return min(int(busy[place]), most)
     return 0
-
-
-def _spread(path: Path, frame_rate: float | None, threads: int) -> Iterator[Pixels]:
-    """Frames over the length of a video, one at a time; its key frames where there are enough, which decode alone."""
-    if is_frame_folder(path):
-        with open_video(path, frame_rate=frame_rate) as reader:
-            wanted = np.unique(np.linspace(0, reader.info.num_frames - 1, NUM_SAMPLES).round().astype(int))
-            yield from reader.read_at(wanted.tolist()).frames
-        return
-    facts = read_facts(path)
-    num_key_frames = _count_key_frames(path, facts.stream_index)
-    if num_key_frames >= ENOUGH_KEY_FRAMES:
-        convert, found = RgbConverter(facts, None), False
-        for frame in itertools.islice(_key_frames(path, facts.stream_index), 0, None, _step(num_key_frames)):
-            yield convert(frame)
-            found = True
-        if found:
-            return
-    with open_video(path, threads=threads) as reader:
-        # Headers promise too many frames or none: frame 0 is always there.
-        step = _step(reader.info.num_frames) if reader.info.num_frames else SPARSE
-        for batch in reader.read_where(lambda index, _start, _end: index % step == 0, batch_size=1):
-            yield batch.frames[0]
-
-
-def _step(num_frames: int) -> int:
-    return max(1, num_frames // NUM_SAMPLES)
-
-
-def _count_key_frames(path: Path, stream_index: int) -> int:
-    """By their packets, which are not decoded."""
-    with open_container(path) as container:
-        stream = container.streams[stream_index]
-        return sum(packet is not None and packet.is_keyframe for packet in packets(container, stream, []))
-
-
-def _key_frames(path: Path, stream_index: int) -> Iterator[Any]:
-    """Key frames as they decode; where something does not, the others."""
-    import av
-
-    with open_container(path) as container:
-        stream = container.streams[stream_index]
-        set_threads(stream, 1)
-        stream.codec_context.skip_frame = "NONKEY"
-        for packet in packets(container, stream, []):
-            with contextlib.suppress(av.FFmpegError):
-                yield from decode(stream, packet)

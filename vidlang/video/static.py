@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ class StaticScene:
         self.num_static = 0
 
     def sort_out(
-        self, frames: NDArray[np.uint8], rows: list[tuple[int, ...]]
+        self, frames: Iterable[NDArray[np.uint8]], rows: list[tuple[int, ...]]
     ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
         """Indices of frames to encode, (row, repeated row) pairs, (position among the encoded, repeated row) checks."""
         keep: list[int] = []

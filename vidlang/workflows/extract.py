@@ -33,11 +33,11 @@ from vidlang.core import (
 from vidlang.core.progress import Task
 from vidlang.engines.local import Finished, LocalEngine, Produced
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.video.borders import Borders, find_borders
 from vidlang.video.reader import find_videos, identify
+from vidlang.video.shot_borders import ShotBorders
 from vidlang.video.snippets import open_snippets
 from vidlang.video.static import StaticScene
-from vidlang.workflows.pixels import recoloured
+from vidlang.workflows.pixels import Pictures, recoloured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -340,31 +340,33 @@ class _Run:
         fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
         reuse = StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
         threads = 1 if self.many_videos else 0  # several videos keep the cores busy with less overhead than one
-        borders: Borders | None = None
-        if self.recipe.borders == "crop":
-            borders = find_borders(job.path, frame_rate=self.options.frame_rate, threads=threads)
-        short_side = encoder.pixels.shorter_side if fast else None
+        borders = ShotBorders() if self.recipe.borders == "crop" else None
+        # of a picture inside bars more than the shorter side may be needed, so frames with bars come at full size
+        short_side = encoder.pixels.shorter_side if fast and borders is None else None
         with open_snippets(
             job.path,
             self.recipe.sampling,
             video_id=job.video_id,
             frame_rate=self.options.frame_rate,
-            short_side=borders.short_side(short_side) if borders and short_side else short_side,
+            short_side=short_side,
             batch_size=max(1, self.options.batch_size // self.num_crops),
             threads=threads,
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
-                frames = recoloured(borders.crop(batch.frames) if borders else batch.frames, self.recipe)
+                pictures: Pictures = borders.crop(batch.frames) if borders else batch.frames
+                frames = recoloured(pictures, self.recipe)
                 keep, reused, checks = reuse.sort_out(frames, rows) if reuse else (list(range(len(rows))), [], [])
-                chosen = frames if len(keep) == len(rows) else frames[keep]
+                chosen = frames if len(keep) == len(rows) else [frames[index] for index in keep]
                 if len(keep):
                     pixels = encoder.preprocess(chosen, mode=self.recipe.preprocess, crops=self.recipe.sampling.crops)
                     share = _share_read(stream.info, self.recipe.sampling, rows)
                     yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks))
                 elif reused:
                     yield _Pixels(_no_pixels(), (), _share_read(stream.info, self.recipe.sampling, rows), tuple(reused))
-            cropped = [f"borders cropped: {borders}"] if borders else []
+            cropped = []
+            if borders is not None and borders.widest is not None:
+                cropped = [f"borders cropped from {borders.num_cropped} frames: up to {borders.widest}"]
             warnings = (*stream.warnings, *cropped)
             yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, warnings)
 

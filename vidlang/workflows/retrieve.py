@@ -35,6 +35,7 @@ from vidlang.store.rejections import Rejections
 from vidlang.store.workspace import Workspace
 from vidlang.video.frames_reader import read_image
 from vidlang.video.reader import IMAGE_EXTENSIONS, identify
+from vidlang.video.shot_borders import ShotBorders
 from vidlang.workflows.embedding import Embedded
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
@@ -363,7 +364,8 @@ def _image_features(path: Path, gallery: Gallery) -> Features:
         raise BadInput(f"{path} cannot be read as an image ({error}).") from error
     encoder = gallery.load_encoder()
     recipe = gallery.recipe
-    rows = encoder.encode_frames(recoloured(pixels[None], recipe), mode=recipe.preprocess)
+    picture = ShotBorders().crop(pixels[None]) if recipe.borders == "crop" else [pixels]
+    rows = encoder.encode_frames(recoloured(picture, recipe), mode=recipe.preprocess)
     info = VideoInfo(path.name, 1, 0.0, 0.0, (pixels.shape[0], pixels.shape[1]))
     return Features(
         key=FeatureKey(path.name, recipe),
