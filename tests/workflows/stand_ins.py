@@ -64,6 +64,9 @@ class ColourEncoder:
         rows[:, :3] = pixels.mean(dim=(2, 3)).numpy()
         return rows
 
+    def encode_frames(self, frames, mode: str = "exact", crops: str = "center", batch_size: int = 32) -> np.ndarray:
+        return self.encode_pixels(self.preprocess(frames, mode, crops))
+
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         tokens = self.text.tokenize(texts)
         return self.text.encode_embeddings(self.text.embed_tokens(tokens), self.text.eot_index(tokens))
@@ -126,6 +129,27 @@ def put(cache: FeatureCache, recipe: FeatureRecipe, video_id: str, rows: np.ndar
     info = VideoInfo(video_id, int(edges[-1]), float(edges[-1] / rate), rate, (32, 48))
     features = Features(FeatureKey(video_id, recipe), info, rows, frames, frames / rate)
     cache.put(features, identity=FileIdentity(1, "0", 0.0))
+
+
+def features_of(rows: np.ndarray, recipe: FeatureRecipe, video_id: str = "v.mp4") -> Features:
+    """Features of a video that nobody has, one row a second."""
+    edges = np.arange(rows.shape[-2] + 1, dtype=np.int64)
+    spans = np.stack([edges[:-1], edges[1:]], axis=1)
+    info = VideoInfo(video_id, int(edges[-1]), float(edges[-1]), 1.0, (32, 48))
+    return Features(FeatureKey(video_id, recipe), info, rows.astype(np.float32), spans, spans.astype(np.float64))
+
+
+def put_seconds(
+    cache: FeatureCache, recipe: FeatureRecipe, video_id: str, rows: np.ndarray, digest: str | None = None
+) -> None:
+    """``features_of`` into a cache, as those of a file of its own or of the file with that digest."""
+    cache.put(features_of(rows, recipe, video_id), identity=FileIdentity(1, digest or f"digest of {video_id}", 0.0))
+
+
+def unit_rows(*shape: int, seed: int = 0) -> np.ndarray:
+    """Random rows of length 1, float32."""
+    rows = np.random.default_rng(seed).normal(size=shape)
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def collection(cache: FeatureCache, recipe: FeatureRecipe, per_class: int = 6, length: int = 9) -> list[str]:

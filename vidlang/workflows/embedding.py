@@ -36,7 +36,7 @@ class Embedded:
     vectors: NDArray[np.float32]
     """[V, E] of length 1 (0 for a video of blank frames): the whole video, then windows of long ones."""
     rows: NDArray[np.float32]
-    """[T, E], each of the length of its informative weight."""
+    """[T, E], each of the length of its informative weight; 0 for a video of blank frames."""
     text: NDArray[np.float32] | None
     """[T, D] of length 1, comparable with texts; None where ``rows`` are, or where nothing is."""
     blank: bool
@@ -69,7 +69,9 @@ class Embedding:
         rows = self.whitening.apply(values) if self.whitening is not None else unit(values)
         vector, scaled = self.embedder.embed(rows, weights)
         blank = is_blank(weights)
-        vectors = np.concatenate([vector[None] * (not blank), _window_vectors(scaled, self.window)])
+        if blank:  # what little its rows weigh would give windows a direction
+            vector, scaled = np.zeros_like(vector), np.zeros_like(scaled)
+        vectors = np.concatenate([vector[None], _window_vectors(scaled, self.window)])
         return Embedded(
             video_id=features.key.video_id,
             duration=features.video.duration,
