@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -393,12 +394,12 @@ def _training(golden: Golden, run: Run, group: str, config: TcaConfig) -> Iterat
 def _loss_of(tag: str) -> Callable[[Tensor], Tensor] | None:
     """The function that a tag such as ``circle_paper_g64_m0.4`` names."""
     if match := re.fullmatch(r"infonce_T([\d.]+)", tag):
-        return lambda cosines: infonce(cosines, float(match[1]))
+        return partial(infonce, temperature=float(match[1]))
     if match := re.fullmatch(r"circle_(paper|asshipped)_g([\d.]+)_m([\d.]+)", tag):
         function = circle if match[1] == "paper" else circle_as_shipped
-        return lambda cosines: function(cosines, float(match[2]), float(match[3]))
+        return partial(function, gamma=float(match[2]), margin=float(match[3]))
     if match := re.fullmatch(r"triplet_spec_m([\d.]+)", tag):
-        return lambda cosines: triplet(cosines, float(match[1]))
+        return partial(triplet, margin=float(match[1]))
     return None
 
 
@@ -508,7 +509,7 @@ def _pca(golden: Golden) -> Iterator[Row]:
         affine = [(divided, weight), (-divided.astype(np.float64) @ read.mu, bias)]
         yield _row(group, "weight and bias from U, lams, mu", 1e-5, affine, relative=True)
         by_hand = F.normalize(torch.from_numpy(test @ weight.T + bias), dim=1)
-        outputs = [(by_hand, golden.array(file, f"{tag}_whiten_out"))]
+        outputs: list[tuple[Any, Any]] = [(by_hand, golden.array(file, f"{tag}_whiten_out"))]
         grams, fits = [], []
         for name, divide in (("whiten", True), ("nowhiten", False)):
             out = golden.array(file, f"{tag}_{name}_out")
@@ -673,7 +674,7 @@ def _evve(golden: Golden) -> Iterator[Row]:
     relevant = {query: {"event": events[event_of[query]]["positives"]} for query in queries}
     truth = _truth("evve", relevant, groups=event_of, database=tuple(database))
     full = _similarities(golden, "evve")
-    results = {"restricted": full, "all_db_none": _of_unknown_gallery(full)}
+    results: dict[str, Similarities | Rankings] = {"restricted": full, "all_db_none": _of_unknown_gallery(full)}
     for case, given in results.items():
         if not golden.has("eval", "evve", case):
             continue
@@ -723,7 +724,7 @@ def main() -> int:
     torch.set_num_threads(1)
     options = parser.parse_args()
     golden = Golden(options.golden, options.heads)
-    rows = list(compare(golden))
+    rows = [row for row in compare(golden) if row.num_arrays]
     sys.stdout.write(f"{'group':<36} {'what':<44} {'arrays':>6} {'largest difference':>18} {'tolerance':>9}  ok\n")
     for row in rows:
         sys.stdout.write(
