@@ -70,7 +70,7 @@ CheckpointOption = Annotated[
 WhiteningOption = Annotated[
     WhiteningChoice,
     typer.Option(
-        help="none, center, whiten, or auto: whiten from 1000 rows of 50 videos on.",
+        help="none, center, whiten, or auto: the more, the larger the gallery is.",
         metavar="NAME",
         rich_help_panel=GALLERY,
     ),

@@ -137,7 +137,7 @@ class WhiteningPlan:
     """How whitening is found."""
 
     kind: str = "auto"
-    """``none``, ``center``, ``whiten``, or ``auto``: whitening where the gallery is large enough to fit it."""
+    """``none``, ``center``, ``whiten``, or ``auto``: as much as the gallery is large enough to fit."""
     num_components: int | None = None
     """Dimensions kept; None: one for every 32 rows it is fitted on, at most all."""
     max_rows: int = 200_000
@@ -146,8 +146,9 @@ class WhiteningPlan:
 
 ROWS_PER_COMPONENT = 32
 """Fewer rows than this for every component, and the components fit the sample instead of the kind of images."""
-AUTO_MIN_ROWS, AUTO_MIN_VIDEOS = 1000, 50
-"""A gallery below either has too little variety: what its videos share may be the very thing they show."""
+AUTO = (("whiten", 10_000, 500), ("center", 1000, 50))
+"""What ``auto`` comes to from so many rows and videos on. A smaller gallery has too little variety: what its videos
+share may be the very thing they show."""
 
 
 def fit_whitening(
@@ -161,7 +162,7 @@ def fit_whitening(
 
     kind = plan.kind
     if kind == "auto":
-        kind = "whiten" if num_rows >= AUTO_MIN_ROWS and num_videos >= AUTO_MIN_VIDEOS else "none"
+        kind = next((k for k, rows, videos in AUTO if num_rows >= rows and num_videos >= videos), "none")
     if kind == "none":
         return None
     if num_rows < 2:

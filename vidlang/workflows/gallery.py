@@ -35,7 +35,7 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.index import IndexInfo, IndexItem, IndexSpec, VideoIndex
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.embedding import (
-    AUTO_MIN_ROWS,
+    AUTO,
     Embedding,
     WhiteningPlan,
     encode_blanks,
@@ -374,7 +374,7 @@ class _Place:
             return None
         fitted_on = int(self.index.arrays.get("num_rows", np.zeros(1))[0])
         rows = self.index.info().rows
-        if rows >= AUTO_MIN_ROWS and rows >= GROWN * fitted_on:
+        if rows >= min(least for _, least, _ in AUTO) and rows >= GROWN * fitted_on:
             return f"whitening was fitted on {fitted_on} rows, the gallery has {rows}"
         return None
 

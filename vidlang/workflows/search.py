@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Similarity = Literal["overlap", "chamfer", "symmetric", "top-k", "cosine", "comparator"]
 FEW_ROWS = 8
-"""A gallery video of fewer rows has a lucky nearest frame in any long query, so its share in ``overlap`` is cut."""
+"""A gallery video of fewer informative rows has a lucky nearest frame in any long query, so its own direction counts
+less in ``overlap``."""
 TOP_SHARE = 0.3
 """Of the matches that ``top-k`` averages, as HAP-VR (ACM MM 2024) does."""
 CLEAR = 1 / 3
@@ -152,7 +153,7 @@ class Searcher:
             return np.asarray(forward)
         if kind == "symmetric":
             return np.asarray((forward + backward) / 2)
-        return np.asarray(np.maximum(forward, backward * _trust([len(video) for video in gallery])))
+        return np.asarray(np.maximum(forward * min(1.0, _weight(rows)), backward * _trust(gallery)))
 
     def _compared(self, rows: Tensor, gallery: Sequence[Tensor]) -> NDArray[np.float64]:
         if self.comparator is None:
@@ -238,9 +239,14 @@ NEAREST = 3
 """Background videos whose mean similarity is a query's bias."""
 
 
-def _trust(lengths: Sequence[int]) -> NDArray[np.float64]:
-    """How far a gallery video's own chamfer direction counts, by its rows."""
-    return np.minimum(1.0, np.array(lengths) / FEW_ROWS)
+def _trust(gallery: Sequence[Tensor]) -> NDArray[np.float64]:
+    """How far each gallery video's own chamfer direction counts: by its informative rows."""
+    return np.minimum(1.0, np.array([_weight(rows) for rows in gallery]) / FEW_ROWS)
+
+
+def _weight(rows: Tensor) -> float:
+    """Informative rows of a video: the sum of its rows' lengths."""
+    return float(rows.float().norm(dim=1).sum())
 
 
 def text_hits(index: VideoIndex, text: NDArray[np.floating], options: SearchOptions) -> tuple[Hit, ...]:

@@ -25,6 +25,8 @@ SKIP_PENALTY = 0.1
 """What a skipped row costs, in rows of similarity 1: little, so that other speeds live, yet straight paths win."""
 MAX_DROP = 2.0
 """A path that falls this far below its best is over, in rows of similarity 1: chance does not bridge two matches."""
+PIECE, LEAST_CUT = 4, 3.0
+"""Cells on each side of a cut that tell where a path lies, and the rows that must be missing there."""
 MAX_GAP = 2
 """Rows between two matches that continue one another."""
 
@@ -283,6 +285,7 @@ def _as_matches(similarity: NDArray[np.float32], threshold: float, paths: list[N
             joined[-1] = np.concatenate([joined[-1], cells])
         else:
             joined.append(cells)
+    joined = [part for cells in joined for part in _split_at_cuts(cells, similarity, threshold)]
     alike = similarity > threshold
     owners = tuple(np.full(size, -1) for size in similarity.shape)  # the path that has taken a row or column
     for number, cells in enumerate(joined):
@@ -296,6 +299,39 @@ def _as_matches(similarity: NDArray[np.float32], threshold: float, paths: list[N
             owners[axis][slice(*span)] = number
         matches.append(Match(query, gallery, float(similarity[cells[:, 0], cells[:, 1]].mean(dtype=np.float64))))
     return matches
+
+
+def _split_at_cuts(
+    cells: NDArray[np.int64], similarity: NDArray[np.float32], threshold: float
+) -> list[NDArray[np.int64]]:
+    """A path in two where one side jumps: what was cut out there belongs to no match.
+
+    A few bad cells let a path bridge a cut. Its offset from a line of its own speed then steps from one level to
+    another between two straight pieces, and the cells in between lie on neither or are not alike.
+    """
+    if len(cells) < 2 * PIECE:
+        return [cells]
+    slopes = (cells[PIECE:, 0] - cells[:-PIECE, 0]) / (cells[PIECE:, 1] - cells[:-PIECE, 1])
+    slope = float(np.median(slopes))
+    offsets = cells[:, 0] - slope * cells[:, 1]
+    places = np.arange(PIECE, len(cells) - PIECE + 1)
+    before = np.array([np.median(offsets[place - PIECE : place]) for place in places])
+    after = np.array([np.median(offsets[place : place + PIECE]) for place in places])
+    jumps = np.abs(after - before) / max(1.0, slope)
+    place = int(places[jumps.argmax()])
+    if jumps.max() < LEAST_CUT:
+        return [cells]
+    here, there = before[place - PIECE], after[place - PIECE]
+    on = similarity[cells[:, 0], cells[:, 1]] > threshold
+    first = np.flatnonzero((np.abs(offsets - here) <= max(1.0, slope)) & on & (np.arange(len(cells)) < place))
+    second = np.flatnonzero((np.abs(offsets - there) <= max(1.0, slope)) & on & (np.arange(len(cells)) >= place))
+    if not len(first) or not len(second):
+        return [cells]
+    left, right = cells[: first[-1] + 1], cells[second[0] :]
+    return [
+        *_split_at_cuts(left, similarity, threshold),
+        *_split_at_cuts(right, similarity, threshold),
+    ]
 
 
 def _straightened(
