@@ -189,7 +189,7 @@ def timeline_png(
     marks = place_events(events, begin, end)
     shown = top_classes(scores.classes) if scores.classes is not None and scores.classes.shape[1] else []
 
-    with _style():
+    with picture_style():
         figure, axes = _panels(marks, bool(truth), len(shown))
         heading = shorten(title if title is not None else scores.video.id, 90)
         _draw_header(axes.pop("header"), heading, *_draw_curves(axes["score"], scores, threshold))
@@ -199,11 +199,11 @@ def timeline_png(
         if shown and scores.classes is not None:
             _draw_classes(figure, axes["classes"], scores, shown)
         _time_axis(list(axes.values()), begin, end)
-        return _png(figure)
+        return as_png(figure)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def picture_style() -> Iterator[None]:
     """Fonts and line widths of one picture; the caller's matplotlib settings are left as they are."""
     import matplotlib
     from matplotlib import font_manager
@@ -224,7 +224,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return buffer.getvalue()
@@ -295,7 +295,7 @@ def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Seque
 def _draw_events(axis: Axes, strip: Axes | None, marks: Sequence[EventMark]) -> None:
     # Opaque tints, the strongest event last: where events overlap, colours stay those of the legend.
     for mark in sorted(marks, key=lambda mark: mark.score):
-        axis.axvspan(mark.start, mark.end, color=_tint(mark.color), linewidth=0, zorder=-2)
+        axis.axvspan(mark.start, mark.end, color=tint(mark.color), linewidth=0, zorder=-2)
         axis.axvspan(mark.start, mark.end, ymin=0.975, color=mark.color, linewidth=0, zorder=5)
     if strip is None:
         return
@@ -308,7 +308,7 @@ def _draw_events(axis: Axes, strip: Axes | None, marks: Sequence[EventMark]) -> 
             strip.text(mark.text_at, mark.lane, mark.text, ha="center", va="center", fontsize=7.5, bbox=box)
 
 
-def _tint(color: str, share: float = 0.25) -> tuple[float, ...]:
+def tint(color: str, share: float = 0.25) -> tuple[float, ...]:
     """``color`` (#RRGGBB) mixed with white."""
     return tuple(1 - share * (1 - int(color[i : i + 2], 16) / 255) for i in (1, 3, 5))
 
@@ -425,7 +425,7 @@ def curves_png(
         best = _best_epoch(curves, monitor)
     panels = {"loss": curves.losses, "validation metric": curves.metrics}
     panels = {name: lines for name, lines in panels.items() if lines}
-    with _style():
+    with picture_style():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
@@ -436,7 +436,7 @@ def curves_png(
             axis.set_ylabel(name)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(shorten(title or "training", 90), fontsize=11, fontweight="bold", parse_math=False)
-        return _png(figure)
+        return as_png(figure)
 
 
 def _best_epoch(curves: Curves, monitor: str | None) -> float | None:
