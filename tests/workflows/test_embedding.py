@@ -14,8 +14,7 @@ from vidlang.methods.tca.model import new_encoder
 from vidlang.methods.tca.predict import PlainEmbedder
 from vidlang.methods.tca.whitening import fit
 from vidlang.workflows.embedding import (
-    AUTO_MIN_ROWS,
-    AUTO_MIN_VIDEOS,
+    AUTO,
     ROWS_PER_COMPONENT,
     Embedding,
     WhiteningPlan,
@@ -202,13 +201,18 @@ def test_blank_rows_are_made_by_the_encoder_in_the_colours_of_the_recipe():
 # -- how whitening is found ------------------------------------------------------------------------------------------
 
 
-def test_auto_whitens_from_enough_rows_of_enough_videos_on():
-    rows = unit_rows(AUTO_MIN_ROWS, 8)
-    plan = WhiteningPlan()
-    assert fit_whitening([rows], 8, plan, AUTO_MIN_ROWS - 1, AUTO_MIN_VIDEOS) is None
-    assert fit_whitening([rows], 8, plan, AUTO_MIN_ROWS, AUTO_MIN_VIDEOS - 1) is None
-    whitening = fit_whitening([rows], 8, plan, AUTO_MIN_ROWS, AUTO_MIN_VIDEOS)
-    assert whitening is not None and (whitening.kind, whitening.width_out) == ("whiten", 8)
+def test_auto_does_more_the_more_rows_and_videos_there_are():
+    rows = unit_rows(300, 8)
+    (_, whiten_rows, whiten_videos), (_, center_rows, center_videos) = AUTO
+
+    def kind(num_rows: int, num_videos: int) -> str:
+        whitening = fit_whitening([rows], 8, WhiteningPlan(), num_rows, num_videos)
+        return "none" if whitening is None else whitening.kind
+
+    assert kind(whiten_rows, whiten_videos) == "whiten"
+    assert kind(whiten_rows - 1, whiten_videos) == kind(whiten_rows, whiten_videos - 1) == "center"
+    assert kind(center_rows, center_videos) == "center"
+    assert kind(center_rows - 1, center_videos) == kind(center_rows, center_videos - 1) == "none"
 
 
 def test_components_are_those_asked_for_or_as_many_as_the_rows_can_tell():
@@ -234,5 +238,5 @@ def test_blocks_give_the_whitening_of_all_rows_together():
 
 
 def test_one_row_cannot_be_whitened():
-    with pytest.raises(BadInput, match="at least 2 rows, the cache has 1.*--whitening none"):
+    with pytest.raises(BadInput, match=r"at least 2 rows, the cache has 1.*--whitening none"):
         fit_whitening([unit_rows(1, 8)], 8, WhiteningPlan("whiten"), 1, 1)

@@ -83,15 +83,28 @@ class Embedding:
         )
 
     @property
+    def width(self) -> int | None:
+        """D of the features; None where any will do."""
+        if self.whitening is not None:
+            return self.whitening.width_in
+        return self.blanks.shape[1] if len(self.blanks) else self.embedder.width
+
+    @property
     def keeps_text_rows(self) -> bool:
         """Rows for texts are kept beside the others: pooled rows that were moved out of CLIP's space."""
         return self.recipe.features == "pooled" and (self.whitening is not None or self.learned)
 
     def telling_rows(self, features: Features) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float32]]:
         """Rows [T, D] as whitening takes them, seconds [T, 2], weights [T], after the skipped start."""
-        values = whitening_input(features.crop(0).values, self.recipe)
-        if not np.isfinite(values).all():
+        raw = features.crop(0).values
+        if not np.isfinite(raw).all():
             raise BadInput(f"{features.key.video_id} has features that are not finite numbers. Extract it again.")
+        if self.width is not None and raw.shape[1] != self.width:
+            raise BadInput(
+                f"{features.key.video_id} has rows of width {raw.shape[1]}, but {self.width} is expected here. "
+                "Extract it again."
+            )
+        values = whitening_input(raw, self.recipe)
         seconds = features.seconds
         weights = informative_weights(values, self.blanks, self.mean)
         if self.skip_start > 0:

@@ -8,6 +8,7 @@ built again, and what is in it stays when videos or cache entries cannot be reac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -31,7 +32,7 @@ from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import Whitening
 from vidlang.store.atomic import write_npz
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
-from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.feature_cache import CacheEntry, FeatureCache
 from vidlang.store.index import IndexInfo, IndexItem, IndexSpec, VideoIndex
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.embedding import (
@@ -299,18 +300,17 @@ class _Place:
     def update(self, *, rebuild: bool, prune: bool) -> UpdateReport:
         """Opens or makes the index, adds what is missing, and sets ``index`` and ``embedding``."""
         stamps = self.cache.stamps(self.recipe)
-        why = "asked for" if rebuild else None
-        if VideoIndex.exists(self.folder):
-            if not rebuild:
-                self.index = VideoIndex.open(self.folder)
-                why = self._outgrown(stamps)
-            if why is not None:
-                VideoIndex.delete(self.folder)
-        if not VideoIndex.exists(self.folder):
-            if not stamps:
+        why, there = "asked for" if rebuild else None, VideoIndex.exists(self.folder)
+        if there and not rebuild:
+            self.index = VideoIndex.open(self.folder)
+            why = self._outgrown(stamps)
+        if why is not None or not there:
+            if not stamps:  # nothing is deleted that could not be built again
                 raise MissingFeatures(
                     f"The cache {self.cache.root} has no features of {self.recipe.name}. Run: vidlang extract videos/"
                 )
+            if there:
+                VideoIndex.delete(self.folder)
             self._create(stamps)
         self.embedding = self._embedding()
         found = _Changes.between(self.index, stamps)
@@ -321,9 +321,10 @@ class _Place:
                 self.index.remove([self.index.ids[self.index.entries[entry][0]] for entry in leaving])
                 wanted = sorted([*found.fresh, *found.changed])
                 self.index.add(self._items(wanted, stamps), progress=self.progress, total=len(wanted))
+        known = self.index.entries  # what could not be read is not among them
         return UpdateReport(
-            added=len(found.fresh),
-            changed=len(found.changed),
+            added=sum(entry in known for entry in found.fresh),
+            changed=sum(entry in known for entry in found.changed),
             gone=len(found.gone),
             pruned=len(found.gone) if prune else 0,
             rebuilt=why,
@@ -375,7 +376,7 @@ class _Place:
         fitted_on = int(self.index.arrays.get("num_rows", np.zeros(1))[0])
         rows = self.index.info().rows
         if rows >= min(least for _, least, _ in AUTO) and rows >= GROWN * fitted_on:
-            return f"whitening was fitted on {fitted_on} rows, the gallery has {rows}"
+            return f"whitening was fitted when the gallery had {fitted_on} rows, it has {rows}"
         return None
 
     def _create(self, stamps: Mapping[str, str]) -> None:
@@ -408,17 +409,17 @@ class _Place:
         return path, blake2b(path.read_bytes(), digest_size=10).hexdigest()
 
     def _fitted(self, stamps: Mapping[str, str]) -> tuple[Whitening | None, NDArray[np.float32] | None, int]:
-        """(whitening, mean of unit rows, rows it was fitted on)"""
+        """(whitening, mean of unit rows, rows that the gallery has)"""
         plan = WhiteningPlan(self.options.whitening, self.options.num_components)
         sample = RowSample(self.cache, self.recipe, sorted(stamps), plan.max_rows)
         mean = sample.mean() if len(stamps) >= MEAN_FROM_VIDEOS else None
         if self.checkpoint is not None:
-            return whitening_of(self.checkpoint), mean, sample.num_rows
+            return whitening_of(self.checkpoint), mean, sample.gallery_rows
         path, _ = self._fitted_by_hand()
         if path is not None:
-            return read_whitening(path), mean, sample.num_rows
+            return read_whitening(path), mean, sample.gallery_rows
         dim = sample.dim
-        return fit_whitening(sample.blocks(), dim, plan, sample.num_rows, len(stamps)), mean, sample.num_rows
+        return fit_whitening(sample.blocks(), dim, plan, sample.num_rows, len(stamps)), mean, sample.gallery_rows
 
     def _embedding(self) -> Embedding:
         arrays = self.index.arrays
@@ -443,10 +444,17 @@ class _Place:
 
     def _items(self, entries: Sequence[str], stamps: Mapping[str, str]) -> Iterator[IndexItem]:
         """Embedded videos of cache entries; a damaged one is named and left out."""
+        width = self.index.info().width
         for entry in entries:
             try:
                 features, digest = read_entry(self.cache, self.recipe, entry)
                 embedded = self.embedding.embed(features)
+                width = width or embedded.rows.shape[1]
+                if embedded.rows.shape[1] != width:
+                    raise BadInput(
+                        f"{embedded.video_id} has rows of width {embedded.rows.shape[1]}, the gallery of {width}. "
+                        "Remove what other features were imported under this recipe."
+                    )
             except (DamagedEntry, MissingFeatures, BadInput) as error:
                 self.progress.message(f"left out of the index: {error}")
                 self.notes.append(str(error))
@@ -518,18 +526,29 @@ def read_entry(cache: FeatureCache, recipe: FeatureRecipe, entry: str) -> tuple[
 
 
 class RowSample:
-    """A sample of a gallery's rows that can be read several times, in a bounded amount of memory."""
+    """A sample of a gallery's rows that can be read several times, in a bounded amount of memory.
+
+    Entries that do not read, or have other rows than the first, are left out: what adds them to the index names them.
+    """
 
     def __init__(self, cache: FeatureCache, recipe: FeatureRecipe, entries: Sequence[str], max_rows: int) -> None:
         self.cache, self.recipe = cache, recipe
-        counts = [(entry, cache.entry_by_path(recipe, entry)) for entry in self._chosen(entries, max_rows)]
-        total = sum(facts.num_snippets for _, facts in counts)
-        self._share = min(1.0, max_rows / max(total, 1))
+        chosen = self._chosen(entries, max_rows)
+        found = list(self._readable(chosen))
+        self.dim = found[0].shape[-1] if found else 0
+        total = sum(facts.num_snippets for facts in found)
+        share = min(1.0, max_rows / max(total, 1))
         self._keys: list[tuple[FeatureKey, int]] = [
-            (facts.key, max(1, round(facts.num_snippets * self._share))) for _, facts in counts
+            (facts.key, max(1, round(facts.num_snippets * share))) for facts in found
         ]
-        self.dim = counts[0][1].shape[-1] if counts else 0
         self.num_rows = sum(number for _, number in self._keys)
+        self.gallery_rows = round(total * len(entries) / max(len(chosen), 1))
+        """Of the whole gallery, as the chosen entries let expect."""
+
+    def _readable(self, entries: Sequence[str]) -> Iterator[CacheEntry]:
+        for entry in entries:
+            with suppress(DamagedEntry, MissingFeatures):
+                yield self.cache.entry_by_path(self.recipe, entry)
 
     @staticmethod
     def _chosen(entries: Sequence[str], max_rows: int) -> list[str]:
@@ -543,16 +562,22 @@ class RowSample:
         """Arrays [n, D] of rows as whitening takes them, video by video."""
         random = np.random.default_rng(0)
         for key, number in self._keys:
-            values = whitening_input(self.cache.get(key).crop(0).values, self.recipe)
-            chosen = values if number >= len(values) else values[random.choice(len(values), number, replace=False)]
-            yield chosen
+            try:
+                values = self.cache.get(key).crop(0).values
+            except (DamagedEntry, MissingFeatures):
+                continue
+            if values.shape[1] != self.dim or not np.isfinite(values).all():
+                continue
+            if number < len(values):
+                values = values[random.choice(len(values), number, replace=False)]
+            yield whitening_input(values, self.recipe)
 
     def mean(self) -> NDArray[np.float32]:
         """[D] mean of the rows brought to length 1."""
-        total = np.zeros(self.dim)
+        total, count = np.zeros(self.dim), 0
         for block in self.blocks():
-            total += unit(block).sum(axis=0)
-        return (total / max(self.num_rows, 1)).astype(np.float32)
+            total, count = total + unit(block).sum(axis=0), count + len(block)
+        return (total / max(count, 1)).astype(np.float32)
 
 
 def whitening_path(workspace: Workspace, recipe: FeatureRecipe) -> Path:
