@@ -311,12 +311,12 @@ def _show(report: RetrieveReport) -> None:
             [
                 number,
                 hit.video_id + (" (same file)" if (ranking.query, hit.video_id) in report.same_file else ""),
-                round(hit.similarity, 3),
+                hit.similarity,
                 _segments(hit),
             ]
             for number, hit in enumerate(ranking.hits, 1)
         ]
-        print_table(["", "video", "similarity", "query seconds = video seconds"], rows)
+        print_table(["#", "video", "similarity", "query seconds = video seconds"], rows)
     if report.num_rejected:
         say(f"{report.num_rejected} rejected videos left out; --with-rejected shows them")
     say(f"Results in {report.folder}")
@@ -324,7 +324,7 @@ def _show(report: RetrieveReport) -> None:
 
 def _segments(hit: Hit) -> str:
     """``0:00-0:05 = 1:20-1:25``; a text has no seconds of its own."""
-    return "\n".join(
+    return "; ".join(
         f"{_span(mine)} = {_span(theirs)}" if mine or theirs.start != mine.start else _span(theirs)
         for mine, theirs in hit.segments
     )

@@ -25,10 +25,6 @@ from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.retrieve import FalsePositives, RetrieveOptions, make_searcher, rejections_path
 from vidlang.workflows.search import Searcher
 
-FALSE_POSITIVES = 0.001
-"""Share of gallery pairs that the threshold lets through where none is given."""
-LEAST_THRESHOLD = 0.6
-"""A threshold found from the gallery is at least this: in a gallery of unlike videos, chance pairs are nothing."""
 SHORTLIST = 100
 """Videos that each video is compared with frame by frame."""
 SAVE_EVERY = 64
@@ -103,20 +99,15 @@ def find_duplicates(
         MissingFeatures, BadInput: as ``retrieve``.
     """
     options, progress = options or RetrieveOptions(), progress or Progress()
-    if options.search.threshold is None and options.max_false_positives is None:
-        options = replace(options, max_false_positives=FALSE_POSITIVES)
-        least = LEAST_THRESHOLD
-    else:
-        least = -1.0
     gallery, update = open_gallery(workspace, options.gallery, changes, progress)
     if len(gallery.index) < 2:
         raise BadInput("The gallery has fewer than two videos. Run: vidlang extract videos/")
+    if options.search.threshold is None and options.max_false_positives is None:
+        # half way from what a single matched frame must reach up to equality: most frames of a copy do
+        clear = Searcher(gallery.index, options.search).clear_match
+        options = replace(options, search=replace(options.search, threshold=(1 + clear) / 2))
     searcher, judged = make_searcher(gallery, options, progress)
     assert judged is not None
-    if judged.threshold < least:
-        options = replace(options, search=replace(options.search, threshold=least), max_false_positives=None)
-        searcher, judged = make_searcher(gallery, options, progress)
-        assert judged is not None
     rejections = Rejections(rejections_path(workspace))
     run = _Run(workspace, gallery, searcher, options)
     found = run.pairs(progress)

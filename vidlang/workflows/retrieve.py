@@ -6,7 +6,7 @@ not make it part of the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -28,7 +28,8 @@ from vidlang.core import (
     VideoInfo,
     VidlangError,
 )
-from vidlang.store.atomic import write_text
+from vidlang.report.matches import DrawnHit, matches_png
+from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.rankings import rankings_csv, write_rankings, write_similarities
 from vidlang.store.rejections import Rejections
@@ -41,6 +42,7 @@ from vidlang.workflows.extract import ExtractOptions, extract_videos, find_input
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
 from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
+from vidlang.workflows.score import picture_path
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class RetrieveOptions:
     use_rejections: bool = True
     complete: bool = False
     """Also write every query's similarity to every video, for ``eval retrieval``."""
+    plot: bool = False
+    """Also draw the matched seconds of each query's hits."""
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -234,7 +238,23 @@ def retrieve(
         write_text(folder / "rankings.csv", rankings_csv(report.rankings))
     if options.complete:
         write_similarities(folder / "similarities.npz", complete_similarities(queries, searcher, made_by, progress))
+    if options.plot:
+        _draw(report, {query.name: query.embedded.duration for query in queries}, gallery, progress)
     return report
+
+
+def _draw(report: RetrieveReport, durations: Mapping[str, float], gallery: Gallery, progress: Progress) -> None:
+    """One picture per query. durations: seconds by query; texts have none"""
+    index = gallery.index
+    with progress.task("draw", total=len(report.rankings), unit="picture") as task:
+        for ranking in report.rankings:
+            hits = [
+                DrawnHit(hit.video_id, hit.similarity, index.duration(index.position(hit.video_id)), hit.segments)
+                for hit in ranking.hits
+            ]
+            picture = matches_png(ranking.query, durations.get(ranking.query, 0.0), hits)
+            write_bytes(picture_path(report.folder, ranking.query), picture)
+            task.advance()
 
 
 def make_searcher(

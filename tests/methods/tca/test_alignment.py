@@ -321,3 +321,34 @@ def test_a_chain_far_from_the_source_still_counts_its_first_node():
     assert temporal_network_score(similarity, top_k=1) == pytest.approx(1.5)
     assert temporal_network_score(np.zeros((5, 5))) == 0.0
     assert temporal_network_score(np.zeros((0, 5))) == 0.0
+
+
+def drifting(num_rows: int, seed: int) -> np.ndarray:
+    """[T, 32] unit rows of a camera that moves: neighbours are alike, rows ten apart are not."""
+    random = np.random.default_rng(seed)
+    noise = random.normal(size=(num_rows + 6, 32))
+    rows = np.stack([noise[t : t + 6].sum(axis=0) for t in range(num_rows)])
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cut_that_a_path_could_bridge_ends_one_match_and_begins_another(seed):
+    rows = drifting(50, seed)
+    copy = np.concatenate([rows[:20], rows[25:]])
+    first, second = matched_runs(rows @ copy.T, threshold=0.6)
+    for match, query, gallery in ((first, (0, 20), (0, 20)), (second, (25, 50), (20, 45))):
+        np.testing.assert_allclose((*match.query_rows, *match.gallery_rows), (*query, *gallery), atol=1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_moving_camera_without_a_cut_is_one_match(seed):
+    rows = drifting(50, seed)
+    (match,) = matched_runs(rows @ rows[5:].T, threshold=0.6)
+    assert (match.query_rows, match.gallery_rows) == ((5, 50), (0, 45))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_moving_camera_at_half_speed_is_one_match(seed):
+    rows = drifting(40, seed)
+    (match,) = matched_runs(rows @ rows.repeat(2, axis=0).T, threshold=0.6)
+    np.testing.assert_allclose((*match.query_rows, *match.gallery_rows), (0, 40, 0, 80), atol=1)

@@ -285,7 +285,7 @@ def _as_matches(similarity: NDArray[np.float32], threshold: float, paths: list[N
             joined[-1] = np.concatenate([joined[-1], cells])
         else:
             joined.append(cells)
-    joined = [part for cells in joined for part in _split_at_cuts(cells, similarity, threshold)]
+    joined = [part for cells in joined for part in _split_at_cuts(cells)]
     alike = similarity > threshold
     owners = tuple(np.full(size, -1) for size in similarity.shape)  # the path that has taken a row or column
     for number, cells in enumerate(joined):
@@ -301,13 +301,11 @@ def _as_matches(similarity: NDArray[np.float32], threshold: float, paths: list[N
     return matches
 
 
-def _split_at_cuts(
-    cells: NDArray[np.int64], similarity: NDArray[np.float32], threshold: float
-) -> list[NDArray[np.int64]]:
+def _split_at_cuts(cells: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """A path in two where one side jumps: what was cut out there belongs to no match.
 
     A few bad cells let a path bridge a cut. Its offset from a line of its own speed then steps from one level to
-    another between two straight pieces, and the cells in between lie on neither or are not alike.
+    another between two straight pieces, and the cells in between that lie on neither belong to none.
     """
     if len(cells) < 2 * PIECE:
         return [cells]
@@ -322,16 +320,12 @@ def _split_at_cuts(
     if jumps.max() < LEAST_CUT:
         return [cells]
     here, there = before[place - PIECE], after[place - PIECE]
-    on = similarity[cells[:, 0], cells[:, 1]] > threshold
-    first = np.flatnonzero((np.abs(offsets - here) <= max(1.0, slope)) & on & (np.arange(len(cells)) < place))
-    second = np.flatnonzero((np.abs(offsets - there) <= max(1.0, slope)) & on & (np.arange(len(cells)) >= place))
+    before_it = np.arange(len(cells)) < place
+    first = np.flatnonzero((np.abs(offsets - here) <= max(1.0, slope)) & before_it)
+    second = np.flatnonzero((np.abs(offsets - there) <= max(1.0, slope)) & ~before_it)
     if not len(first) or not len(second):
         return [cells]
-    left, right = cells[: first[-1] + 1], cells[second[0] :]
-    return [
-        *_split_at_cuts(left, similarity, threshold),
-        *_split_at_cuts(right, similarity, threshold),
-    ]
+    return [*_split_at_cuts(cells[: first[-1] + 1]), *_split_at_cuts(cells[second[0] :])]
 
 
 def _straightened(
