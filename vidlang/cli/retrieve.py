@@ -183,6 +183,7 @@ def command(
     complete: Annotated[
         bool, typer.Option("--complete", help="Also write all similarities, for vidlang eval retrieval.")
     ] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the matched seconds (PNG) of each query.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results.", show_default=".vidlang/results/retrieve/<time>", metavar="DIR"),
@@ -257,6 +258,7 @@ def command(
         approximate=ann,
         use_rejections=not with_rejected,
         complete=complete,
+        plot=plot,
         out=out,
     )
     changes = RecipeChanges(
@@ -273,6 +275,8 @@ def command(
     if all_pairs:
         if queries or text:
             raise BadInput("--all-pairs compares the gallery with itself; leave queries and --text out.")
+        if plot:
+            raise BadInput("--plot draws the hits of queries, and --all-pairs has none; leave one of them out.")
         _all_pairs(place, options, changes, progress, json, quiet)
         return
     extraction = ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate)

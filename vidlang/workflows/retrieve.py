@@ -81,6 +81,8 @@ class RetrieveOptions:
             raise BadInput(f"--max-false-positives takes a share between 0 and 1, got {self.max_false_positives:g}.")
         if self.max_false_positives is not None and self.search.threshold is not None:
             raise BadInput("--threshold and --max-false-positives are two ways to set one thing; give one of them.")
+        if self.plot and not self.search.segments:
+            raise BadInput("--plot draws the seconds that match; leave --no-segments out.")
         if any(not text.strip() for text in self.texts):
             raise BadInput('--text needs words, for instance --text "a red car crashing".')
 
