@@ -36,6 +36,8 @@ CLEAR = 1 / 3
 """A matched frame lies this share of the way from what unrelated frames reach up to equality."""
 UNRELATED = 0.95
 """Quantile of the similarities between frames of different videos."""
+MOST_UNRELATED = 0.95
+"""That quantile counts as this at most: in a gallery of little but copies it is 1, which no frame would exceed."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Searcher:
     def clear_match(self) -> float:
         """Similarity that separates matched frames from others in this gallery."""
         unrelated = self.unrelated_frames()
-        base = float(np.quantile(unrelated, UNRELATED)) if len(unrelated) else 0.5
+        base = min(float(np.quantile(unrelated, UNRELATED)), MOST_UNRELATED) if len(unrelated) else 0.5
         return base + (1 - base) * CLEAR
 
     def unrelated_frames(self, num_videos: int = 300, num_rows: int = 5) -> NDArray[np.float32]:
