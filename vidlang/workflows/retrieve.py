@@ -6,6 +6,7 @@ not make it part of the gallery.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -199,6 +200,7 @@ def retrieve(
     else:
         queries, outcomes = _queries(paths, workspace, gallery, extraction or ExtractOptions(), progress)
     outcomes += [Outcome(query.name, "done") for query in queries]
+    _check_names([*(outcome.video_id for outcome in outcomes), *dict.fromkeys(options.texts)])
     rejections = Rejections(rejections_path(workspace)) if options.use_rejections else None
     rankings, num_rejected = [], 0
     same_file: set[tuple[str, str]] = set()
@@ -238,11 +240,22 @@ def retrieve(
         gallery_ids = tuple(gallery.index.ids)
         write_rankings(folder / "rankings.jsonl", Rankings(report.rankings, gallery_ids, made_by))
         write_text(folder / "rankings.csv", rankings_csv(report.rankings))
-    if options.complete:
+    if options.complete and queries:
         write_similarities(folder / "similarities.npz", complete_similarities(queries, searcher, made_by, progress))
     if options.plot:
         _draw(report, {query.name: query.embedded.duration for query in queries}, gallery, progress)
     return report
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Results are told apart by the names of their queries.
+
+    Raises:
+        BadInput: two have one name, such as an image and a text.
+    """
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise BadInput(f"Two queries are called {twice!r}. Ask for them one after the other, or rename one.")
 
 
 def _draw(report: RetrieveReport, durations: Mapping[str, float], gallery: Gallery, progress: Progress) -> None:
@@ -341,8 +354,8 @@ def _queries(
     progress: Progress,
 ) -> tuple[list[_Query], list[Outcome]]:
     """Embedded videos and images, and the outcomes of those that failed."""
-    images = [Path(path) for path in paths if Path(path).suffix.lower() in IMAGE_EXTENSIONS and Path(path).is_file()]
-    others = [path for path in paths if Path(path) not in images]
+    others = [path for path in paths if not _is_image(Path(path))]
+    images = list({Path(path).resolve(): Path(path) for path in paths if _is_image(Path(path))}.values())
     queries, failed = [], []
     for image in images:
         try:
@@ -369,6 +382,10 @@ def _queries(
                 failed.append(Outcome(video_id, "failed", error=error))
                 progress.message(f"failed: {error}")
     return queries, failed
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
 
 
 def _is_fresh(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
