@@ -42,7 +42,7 @@ class Pair:
     def to_dict(self) -> dict[str, Any]:
         return {
             "videos": [self.first, self.second],
-            "similarity": round(self.similarity, 6),
+            "similarity": self.similarity,
             "segments": [[[a.start, a.end], [b.start, b.end]] for a, b in self.segments],
         }
 
