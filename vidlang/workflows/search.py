@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vidlang.core import BadInput, Hit, Segment
 from vidlang.core.segments import run_segment
-from vidlang.methods.tca.alignment import matched_runs, to_segments
+from vidlang.methods.tca.alignment import MAX_STEP, matched_runs, to_segments
 from vidlang.store.index import VideoIndex
 from vidlang.workflows.embedding import Embedded
 
@@ -155,7 +155,12 @@ class Searcher:
             return np.asarray(forward)
         if kind == "symmetric":
             return np.asarray((forward + backward) / 2)
-        return np.asarray(np.maximum(forward * min(1.0, _weight(rows)), backward * _trust(gallery)))
+        forward, backward = forward * min(1.0, _weight(rows)), backward * _trust(gallery)
+        overlap = np.maximum(forward, backward)
+        for i in np.flatnonzero(overlap >= self.clear_match).tolist():
+            ours, theirs = _support(rows @ gallery[i].float().T)
+            overlap[i] = max(forward[i] * theirs, backward[i] * ours)
+        return np.asarray(overlap)
 
     def _compared(self, rows: Tensor, gallery: Sequence[Tensor]) -> NDArray[np.float64]:
         if self.comparator is None:
@@ -237,6 +242,8 @@ class Searcher:
         )
 
 
+NEARLY = 0.02
+"""Similarity by which a match may be worse than the best one and still show that it was possible."""
 NEAREST = 3
 """Background videos whose mean similarity is a query's bias."""
 
@@ -244,6 +251,23 @@ NEAREST = 3
 def _trust(gallery: Sequence[Tensor]) -> NDArray[np.float64]:
     """How far each gallery video's own chamfer direction counts: by its informative rows."""
     return np.minimum(1.0, np.array([_weight(rows) for rows in gallery]) / FEW_ROWS)
+
+
+def _support(similarity: Tensor) -> tuple[float, float]:
+    """How far matches spread over the query's rows, and over the gallery video's: 1 where they do.
+
+    A video that stands still lies whole in one frame of another that happens to look like it. A real copy uses as many
+    rows as it has itself, or a third of them at three times the speed. Rows nearly as near as the nearest count, so
+    that copies of still videos keep their support.
+
+    similarity: [n, m]    returns: (of the query's rows, used by the gallery's; of the gallery's, used by the query's)
+    """
+    telling = similarity.abs().amax(1) > 0, similarity.abs().amax(0) > 0
+    near_column = (similarity >= similarity.amax(0) - NEARLY) & telling[1]
+    near_row = (similarity >= similarity.amax(1, keepdim=True) - NEARLY) & telling[0][:, None]
+    ours = float(near_column.any(1).sum()) * MAX_STEP / max(float(telling[1].sum()), 1.0)
+    theirs = float(near_row.any(0).sum()) * MAX_STEP / max(float(telling[0].sum()), 1.0)
+    return min(ours, 1.0), min(theirs, 1.0)
 
 
 def _weight(rows: Tensor) -> float:
