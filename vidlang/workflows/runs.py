@@ -45,10 +45,24 @@ def choose_name(workspace: Workspace, method: str, name: str | None, resume: boo
         if not (folder / name / "run.json").is_file():
             raise BadInput(f"There is no run called {name!r} to resume in {folder}.")
         return name
-    unfinished = sorted(p.parent.name for p in folder.glob("*/run.json") if not json.loads(p.read_text())["finished"])
+    unfinished = sorted(path.parent.name for path in folder.glob("*/run.json") if _is_unfinished(path))
     if not unfinished:
         raise BadInput(f"There is no unfinished run in {folder}. Start one without --resume.")
     return unfinished[-1]
+
+
+def _is_unfinished(file: Path) -> bool:
+    try:
+        return not _read(file).get("finished", False)
+    except BadInput:  # nothing can go on from it
+        return False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"{file} does not read ({error}), so the run cannot be resumed. Start a new run.") from error
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / "run.json"
         if resume and file.is_file():
-            before = json.loads(file.read_text(encoding="utf-8"))
+            before = _read(file)
             changed = [key for key, value in self._plain().items() if before.get(key) != value]
             if changed:
                 raise BadInput(
