@@ -22,6 +22,11 @@ VideosArgument = Annotated[
 ]
 
 
+class StampsChoice(str, Enum):
+    start = "start"
+    end = "end"
+
+
 class RowsChoice(str, Enum):
     float16 = "float16"
     float32 = "float32"
@@ -133,33 +138,87 @@ def compare(
 @app.command("import")
 def import_(
     paths: Annotated[
-        list[Path], typer.Argument(help=".npy files, or folders of NAME__0.npy … NAME__9.npy.", metavar="PATH...")
+        list[Path],
+        typer.Argument(help=".npy or .npz files, or folders of them (NAME__0.npy … NAME__9.npy).", metavar="PATH..."),
     ],
-    encoder: Annotated[str, typer.Option(help="The encoder that made them.", metavar="NAME")] = "clip-vit-b16",
+    encoder: Annotated[
+        str, typer.Option(help="The encoder that made them; i3d for I3D features.", metavar="NAME")
+    ] = "clip-vit-b16",
     fps: Annotated[
         float | None,
-        typer.Option(help="Frames per second of the videos (UCF-Crime 30, XD-Violence 24).", metavar="RATE"),
+        typer.Option(
+            help="Frames per second they were made at (UCF-Crime 30, XD-Violence 24, I3D mostly 25).", metavar="RATE"
+        ),
     ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="Frames per row.")] = 16,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Frames from row to row. Published crops have 16; other files need it, or time stamps.",
+            show_default="16 for NAME__k.npy",
+        ),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Frames that a row is made of.", show_default="the stride")
+    ] = None,
+    flow: Annotated[
+        list[Path] | None,
+        typer.Option(help="File or folder of the flow rows to join behind the rgb rows of PATH.", metavar="PATH"),
+    ] = None,
+    times: Annotated[
+        Path | None,
+        typer.Option(
+            help="Milliseconds of the rows of one video.", metavar="NPY", show_default="NAME_ms.npy beside the file"
+        ),
+    ] = None,
+    stamps: Annotated[
+        StampsChoice | None,
+        typer.Option(help="What time stamps mark of a row.", show_default="start, refused where unclear"),
+    ] = None,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            help="Id to keep one video under, such as clips/a.mp4, so that it lies beside its other features.",
+            metavar="VIDEO",
+            show_default="name of the file",
+        ),
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(min=0, max=9, help="Take one crop instead of all ten.", show_default="all")
     ] = None,
     workspace: WorkspaceOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Published features into the cache.
+    """Published features into the cache: VadCLIP crops, I3D rgb and flow, other rows.
+
+    Rgb and flow are joined where they lie in rgb/ and flow/, are called NAME_rgb and NAME_flow, or come by --flow.
 
     [bold]Examples[/bold]
 
       vidlang cache import UCFClipFeatures/ --fps 30 --crop 0
 
       vidlang cache import x.npy --encoder clip-vit-b32 --stride 1 --fps 19.62
+
+      vidlang cache import thumos/train --encoder i3d --stride 16 --fps 25
     """
     from vidlang.workflows.cache import import_npy
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     cache = open_cache(open_workspace(workspace))
-    outcomes = import_npy(cache, paths, encoder, fps, stride, crop, TerminalProgress(quiet))
+    outcomes = import_npy(
+        cache,
+        paths,
+        encoder,
+        fps,
+        stride,
+        crop,
+        TerminalProgress(quiet),
+        flow=flow or [],
+        window=window,
+        times=times,
+        stamps=stamps.value if stamps else None,
+        video=video,
+    )
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         warn(f"failed: {outcome.error}")

@@ -19,7 +19,7 @@ from vidlang.core import (
 )
 from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.npy import compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
+from vidlang.store.npy import Stamps, compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
 
 
 def find_recipe(cache: FeatureCache, fingerprint: str | None) -> FeatureRecipe | None:
@@ -141,17 +141,45 @@ def import_npy(
     paths: Sequence[Path],
     encoder: str,
     fps: float | None,
-    stride: int,
+    stride: int | None,
     crop: int | None,
     progress: Progress,
+    *,
+    flow: Sequence[Path] = (),
+    window: int | None = None,
+    times: Path | None = None,
+    stamps: Stamps | None = None,
+    video: str | None = None,
 ) -> list[Outcome]:
-    """Published feature files into the cache, one outcome per video."""
+    """Published feature files into the cache, one outcome per video.
+
+    flow: motion rows to join to those of ``paths``    times: milliseconds of the rows, for one video
+    video: the id that one video is kept under; None: by the files' names
+
+    Raises:
+        BadInput: nothing to import, or ``times`` or ``video`` for several videos.
+    """
     outcomes = []
-    groups = find_npy(paths)
+    groups = find_npy(paths, flow)
+    if len(groups) > 1 and (times is not None or video is not None):
+        option = "--times" if video is None else "--video"
+        raise BadInput(f"{option} is for one video, but {len(groups)} were found. Import them one by one.")
+    if video is not None:
+        groups = dict(zip([video], groups.values(), strict=True))
     with progress.task("import", total=len(groups), unit="video") as task:
         for video_id, files in groups.items():
             try:
-                features = read_npy_features(video_id, files, encoder=encoder, frame_rate=fps, stride=stride, crop=crop)
+                features = read_npy_features(
+                    video_id,
+                    files,
+                    encoder=encoder,
+                    frame_rate=fps,
+                    stride=stride,
+                    window=window,
+                    crop=crop,
+                    times=times,
+                    stamps=stamps,
+                )
                 cache.put(features, identity=None)
                 outcomes.append(Outcome(video_id, "done"))
             except VidlangError as error:
