@@ -6,14 +6,14 @@ exactly the way that the gallery went.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, FeatureRecipe, Features
+from vidlang.core import BadInput, EncoderUnavailable, FeatureRecipe, Features, Progress, UnknownName
 from vidlang.methods.tca.informative import informative_weights, is_blank, unit
 from vidlang.methods.tca.whitening import Whitening
 
@@ -134,6 +134,15 @@ def _window_vectors(scaled: NDArray[np.float32], window: int) -> NDArray[np.floa
     step = max(1, window // 2)
     starts = [*range(0, num_rows - window, step), num_rows - window]
     return unit(np.stack([scaled[start : start + window].sum(axis=0) for start in starts]))
+
+
+def blank_rows(load_encoder: Callable[[], Encoder], recipe: FeatureRecipe, progress: Progress) -> NDArray[np.float32]:
+    """``encode_blanks``; none where the encoder cannot be had, as with features that were imported."""
+    try:
+        return encode_blanks(load_encoder(), recipe)
+    except (EncoderUnavailable, UnknownName) as error:
+        progress.message(f"Blank frames are not told from others, since the encoder is not here: {error}")
+        return np.empty((0, 1), dtype=np.float32)
 
 
 def encode_blanks(encoder: Encoder, recipe: FeatureRecipe) -> NDArray[np.float32]:

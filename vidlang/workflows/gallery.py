@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from vidlang.core import (
     BadInput,
     DamagedEntry,
-    EncoderUnavailable,
     FeatureKey,
     FeatureRecipe,
     Features,
     MissingFeatures,
     Progress,
-    UnknownName,
 )
 from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import Whitening
@@ -39,7 +37,7 @@ from vidlang.workflows.embedding import (
     AUTO,
     Embedding,
     WhiteningPlan,
-    encode_blanks,
+    blank_rows,
     fit_whitening,
     make_embedder,
     whitening_input,
@@ -392,14 +390,10 @@ class _Place:
         self.index = VideoIndex.create(self.folder, self._spec(fitted), arrays)
 
     def _blanks(self) -> NDArray[np.float32]:
-        """Rows of blank frames; none where the encoder cannot be had (features that were imported)."""
+        """Rows of blank frames; none where they are to count like others."""
         if self.options.blank_frames == "keep":
             return np.empty((0, 1), dtype=np.float32)
-        try:
-            return encode_blanks(self.load_encoder(), self.recipe)
-        except (EncoderUnavailable, UnknownName) as error:
-            self.progress.message(f"Blank frames are not told from others, since the encoder is not here: {error}")
-            return np.empty((0, 1), dtype=np.float32)
+        return blank_rows(self.load_encoder, self.recipe, self.progress)
 
     def _fitted_by_hand(self) -> tuple[Path | None, str | None]:
         """The whitening of ``index fit-whitening`` and its digest, where there is one and it is wanted."""

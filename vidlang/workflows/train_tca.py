@@ -29,7 +29,7 @@ from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.copies import copies_of, make_copies
-from vidlang.workflows.embedding import Embedding, WhiteningPlan, encode_blanks, fit_whitening, whitening_input
+from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fit_whitening, whitening_input
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
@@ -213,17 +213,21 @@ def _from_copies(
         strength=options.strength,
         originals=cache,
     )
-    failed |= {outcome.video_id for outcome in made.outcomes if outcome.status == "failed"}
     known = copies_of(copies, recipe)
+    drawn_by = {"seed": str(seed), "strength": options.strength}
     items: list[_Item] = []
     pairs: list[tuple[int, int]] = []
     for video_id, _ in videos:
         first = len(items)
         items.append(_item(cache, FeatureKey(video_id, recipe), video_id, video_id))
-        items += [_item(copies, key, key.video_id, video_id) for key in known.get(video_id, ())]
+        for key in known.get(video_id, ()):
+            facts = copies.entry(key).made_with  # other trainings made others
+            if drawn_by.items() <= facts.items() and int(facts["copy"]) < options.num_copies:
+                items.append(_item(copies, key, key.video_id, video_id))
         members = range(first, len(items))
         pairs += [(a, b) for a in members for b in members if a < b]
     notes = [f"{len(failed)} videos failed and are left out"] if failed else []
+    notes += [f"not all copies of {made.num_failed} videos could be made"] if made.num_failed else []
     said = f"{len(videos)} videos with {len(items) - len(videos)} edited copies ({options.strength})"
     return _Material(tuple(items), tuple(pairs), said, tuple(notes))
 
@@ -364,7 +368,7 @@ class _Run:
         from vidlang.methods.tca.train import fit
 
         train, validation, test = self._split()
-        embedding = self._preparation(train)
+        embedding = self._preparation(train, progress)
         width = embedding.whitening.width_out if embedding.whitening else self._width()
         rows = _Rows(self.material.items, embedding, width)
         groups = {source: number for number, source in enumerate(sorted({i.source for i in self.material.items}))}
@@ -410,7 +414,7 @@ class _Run:
     def _split(self) -> tuple[set[int], set[int], set[int]]:
         """Items that train, that choose the epoch, and that are measured; whole sources, by chance from the seed.
 
-        Only sources with positives are held out. Classes are not split by source but by video, since a class is one.
+        Only sources with positives are held out. A class is one source.
         """
         paired = {index for pair in self.material.pairs for index in pair}
         sources = sorted({self.material.items[index].source for index in paired})
@@ -426,13 +430,13 @@ class _Run:
             sides[side.get(item.source, "train")].add(number)
         return sides["train"], sides["val"], sides["test"]
 
-    def _preparation(self, train: set[int]) -> Embedding:
+    def _preparation(self, train: set[int], progress: Progress) -> Embedding:
         """Weights and whitening, fitted on the training videos alone."""
         from vidlang.methods.tca.predict import PlainEmbedder
 
         items = [self.material.items[number] for number in sorted(train)]
         originals = [item for item in items if item.cache is items[0].cache]
-        blanks = encode_blanks(self.load(), self.recipe)
+        blanks = blank_rows(self.load, self.recipe, progress)
         mean = None
         if len(originals) >= MEAN_FROM_VIDEOS:
             total, count = np.zeros(self._width()), 0
