@@ -1,4 +1,4 @@
-"""WTAL's options: what the paper says, what suits one's own videos, and a choice wherever the paper is silent. No torch.
+"""WTAL's options: what the paper says, what suits one's own videos, a choice wherever the paper is silent. No torch.
 
 No code of the paper is published. Where it gives no value, the help says what the default rests on.
 """
@@ -125,19 +125,19 @@ class WtalConfig:
     )
     # schedule
     warmup_steps: int = _option(1500, "most steps of CBP's warm-up (not in the paper; the whole training of BaS-Net)")
-    warmup_epochs: int = _option(
+    warmup_passes: int = _option(
         100, "most passes over the videos in the warm-up; the smaller of the two limits counts"
     )
     warmup_min_steps: int = _option(300, "steps of the warm-up at least, however few the videos are")
     plateau_epochs: int = _option(
-        10, "the warm-up ends early when its loss has not improved for so many passes; 0: never early"
+        10, "the warm-up ends early when its loss has not improved for so many epochs; 0: never early"
     )
     plateau_gain: float = _option(0.01, "share of the loss that counts as an improvement")
     rounds: int = _option(3, "rounds of B and F steps (not in the paper; gains come in the first two); 0: warm-up only")
     steps: Literal["BF", "B", "F"] = _option(
         "BF", "B: CBP teaches VLP, F: VLP teaches CBP; both in turn, or one of them alone, an ablation"
     )
-    phase_epochs: int = _option(20, "passes over the videos in each B or F step (not in the paper)")
+    phase_passes: int = _option(20, "passes over the videos in each B or F step (not in the paper)")
     phase_min_steps: int = _option(100, "gradient steps in each B or F step at least, however few the videos are")
     stop_growth: float = _option(
         1.5,
@@ -148,6 +148,9 @@ class WtalConfig:
         1000, "snippets of a video that a training step sees, a run at a random place (ActivityNet: 400)"
     )
     batch_size: int = _option(16, "videos per step")
+    min_batches: int = _option(
+        10, "steps per epoch at least; an epoch, the unit of log and resume, is several passes where videos are few"
+    )
     learning_rate: float = _option(1e-4, "learning rate of Adam; 1e-3 overfits VLP on few videos")
     weight_decay: float = _option(0.0, "weight decay of Adam, added to the gradient (CO2-Net: 1e-3)")
     select_metric: str = _option(
@@ -164,7 +167,7 @@ class WtalConfig:
                 raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         at_least_one = (
             "cbp_width", "cbp_layers", "cbp_heads", "kernel", "vlp_heads", "fb_max_pairs", "mil_ratio", "warmup_steps",
-            "warmup_epochs", "phase_epochs", "num_rows", "batch_size",
+            "warmup_passes", "phase_passes", "min_batches", "num_rows", "batch_size",
         )  # fmt: skip
         for name in at_least_one:
             if getattr(self, name) < 1:
@@ -204,6 +207,9 @@ class WtalConfig:
             raise ValueError("background_text must have words, such as 'background'")
         if self.rounds and self.no_kd and self.no_fb and not self.keep_cls:
             raise ValueError("no_kd, no_fb and no keep_cls leave no loss: keep one of them, or set rounds to 0")
+        frozen = self.freeze_prompts or not self.prompt_prefix + self.prompt_postfix
+        if self.rounds and "B" in self.steps and frozen and not self.vlp_layers and self.logit_scale != "learn":
+            raise ValueError("vlp_layers 0 with no learned vectors leaves B nothing to train: set steps to F")
         if 0 < self.stop_growth <= 1:
             raise ValueError(f"stop_growth must be above 1, or 0 to never stop, got {self.stop_growth}")
 

@@ -1,0 +1,424 @@
+"""Training from video labels: CBP warms up alone, then the branches teach each other in turn.
+
+In a B step CBP, which knows background, teaches VLP; in an F step VLP, which knows foreground, teaches CBP. The teacher
+stays as it is, and both kinds of its confident snippets count: background alone makes everything background.
+
+Source: Ju et al., CVPR 2023 (arXiv 2212.09335), section 3.3.
+Differs: pseudo-labels come from the frozen teacher at each step instead of once per phase, which is the same where no
+video is cropped; draws depend on seed and epoch alone, so a run that was stopped goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vidlang.core.errors import BadInput
+from vidlang.core.progress import Progress
+from vidlang.methods.wtal.cbp import CbpOutput
+from vidlang.methods.wtal.config import WtalConfig
+from vidlang.methods.wtal.data import Batch, TrainingSet, check_signal, epoch_batches, steps_per_pass
+from vidlang.methods.wtal.loss import contrast, distillation, mil_loss
+from vidlang.methods.wtal.model import Wtal, new_model
+from vidlang.methods.wtal.predict import Predictor
+from vidlang.methods.wtal.pseudo_labels import agreement, confident, hard, shares, without_conflicts
+from vidlang.methods.wtal.schedule import PHASE_NUMBERS, Phase, Schedule, Step, phase_losses
+from vidlang.methods.wtal.vlp import TextRows, VlpOutput
+from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore
+from vidlang.nn.precision import arithmetic
+from vidlang.nn.seed import epoch_generator
+from vidlang.nn.text import TextEncoder
+
+logger = logging.getLogger(__name__)
+
+Validate = Callable[[Predictor], Mapping[str, float]]
+"""Metrics of the model as it is, asked for at the end of every phase; no gradients are kept."""
+
+VIDEOS_AT_ONCE = 64
+"""Training videos whose inputs are in memory together while pseudo-labels are counted."""
+LEAST_SHARE = 0.01
+"""Foreground shares below this count as this much where growth is measured."""
+
+
+class Losses(NamedTuple):
+    """Means over the videos or snippets of a batch."""
+
+    cls: Tensor
+    """L_cls above its lowest possible value, which is the entropy of the labels."""
+    kd: Tensor
+    fb: Tensor
+    total: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class EpochReport:
+    """One finished epoch, for a log line and for going on from here."""
+
+    epoch: int
+    """Counted from 1."""
+    num_epochs: int
+    """Epochs of the whole training, if no phase ends early."""
+    round: int
+    """Counted from 1; 0 is the warm-up."""
+    step: Step
+    learning_rate: float
+    losses: Mapping[str, float]
+    """Means over the batches: cls, kd, fb, loss (their weighted sum)."""
+    metrics: Mapping[str, float]
+    """At the end of a phase: what ``Trainer.measured`` says of the pseudo-labels, and the validation. Empty else."""
+    ends_phase: bool
+    is_best: bool
+    """The best weights so far are of this epoch."""
+    seconds: float
+    train_state: TrainState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A finished training."""
+
+    state: State
+    """Weights of the best phase; of the last good one where nothing validates."""
+    last_state: State
+    metrics: Mapping[str, float]
+    """Of the best phase."""
+    best_epoch: int
+    history: tuple[Mapping[str, float], ...]
+    """One row per epoch: epoch, round, phase (0 warm-up, 1 B, 2 F), losses, and metrics where a phase ends."""
+    notes: tuple[str, ...]
+    """What somebody should know: few videos, texts that were cut, a training that was ended because it drifted."""
+
+    @property
+    def phases(self) -> tuple[Mapping[str, float], ...]:
+        """The rows that end a phase: warm-up, B of round 1, F of round 1, …"""
+        return tuple(row for row in self.history if row.get("phase_end"))
+
+
+def fit(
+    videos: TrainingSet,
+    config: WtalConfig,
+    text: TextEncoder,
+    *,
+    clip_scale: float = 100.0,
+    validate: Validate | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    resume: TrainState | None = None,
+) -> TrainResult:
+    """Trains both branches and keeps the best and the last weights.
+
+    clip_scale: what the CLIP encoder multiplies cosines by
+    on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
+
+    Raises:
+        BadInput: the videos do not fit the text tower, their labels carry no signal, or training diverges.
+        BadCheckpoint: ``resume`` is of another model.
+    """
+    if videos.dim != text.dim:
+        raise BadInput(
+            f"The features have dimension {videos.dim}, the text encoder's space has {text.dim}. "
+            "Train with the CLIP encoder that made the features."
+        )
+    check_signal(videos.labels, videos.class_names, config)
+    run = Trainer(videos, config, text, clip_scale, validate, device)
+    if resume is not None:
+        run.go_on(resume)
+    with (progress or Progress()).task("training", total=run.schedule.total(), unit="epochs") as task:
+        task.advance(run.epoch)
+        while run.phase is not None:
+            report = run.one_epoch()
+            task.note(step=report.step, round=report.round, **report.losses, **report.metrics)
+            task.advance(1)
+            if on_epoch is not None:
+                on_epoch(report)
+    return run.result()
+
+
+@dataclass(eq=False)
+class _Best:
+    """The best weights so far."""
+
+    state: State = field(default_factory=dict)
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Trainer:
+    """The moving parts of one training: branches, texts, optimizer, what is best. ``fit`` drives it epoch by epoch."""
+
+    def __init__(
+        self,
+        videos: TrainingSet,
+        config: WtalConfig,
+        text: TextEncoder,
+        clip_scale: float = 100.0,
+        validate: Validate | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.videos, self.config, self.validate = videos, config, validate
+        self.device = torch.device(device)
+        mean, deviation = videos.statistics()
+        self.model: Wtal = new_model(config, text, len(mean), len(videos.class_names), clip_scale).to(self.device)
+        self.model.cbp.standardise.mean.copy_(mean)
+        self.model.cbp.standardise.deviation.copy_(deviation)
+        self.texts = TextRows(text, videos.prompts, config)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        in_a_pass = steps_per_pass(len(videos), config.batch_size)
+        self.schedule = Schedule(config, in_a_pass, in_a_pass * -(-config.min_batches // in_a_pass))
+        self.epoch = 0
+        self.best = _Best()
+        self.history: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def phase(self) -> Phase | None:
+        """Where the training stands; None at its end."""
+        return self.schedule.at(self.history)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model as it is at each call."""
+        return Predictor(self.model, self.texts, self.videos.class_names, self.device)
+
+    def go_on(self, state: TrainState) -> None:
+        restore(state, self.model, self.optimizer)
+        self.epoch, self.history = state.epoch, state.history
+        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+
+    def one_epoch(self) -> EpochReport:
+        """
+        Raises:
+            BadInput: a loss is no longer a number.
+        """
+        started, phase = time.monotonic(), self.phase
+        if phase is None:
+            raise ValueError("the training is over")
+        generator = epoch_generator(self.config.seed, self.epoch)
+        batches = epoch_batches(len(self.videos), self.config, generator)
+        sums = torch.zeros(4, dtype=torch.float64)
+        with _seeded_on(self.device, int(torch.randint(2**62, (1,), generator=generator))):  # dropout
+            for indices in batches:
+                batch = self.videos.batch(indices, self.config.num_rows, generator).to(self.device)
+                sums += torch.stack(self.step(phase.step, batch, generator)).detach().double().cpu()
+                if not bool(sums.isfinite().all()):
+                    raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
+        losses = dict(zip(("cls", "kd", "fb", "loss"), (sums / len(batches)).tolist(), strict=True))
+        return self.finish(phase, losses, started)
+
+    def step(self, step: Step, batch: Batch, generator: torch.Generator) -> Losses:
+        """One batch of a phase: losses, gradients of the student, Adam."""
+        self.model.eval()
+        student: nn.Module = self.model.vlp if step == "B" else self.model.cbp
+        H = None if step == "warm-up" else self.teach(step, batch)
+        student.train()
+        with arithmetic(self.device, self.config.precision):
+            output = self._vlp(batch, learn=True) if step == "B" else self._cbp(batch)
+        losses = self.losses(step, output, batch, H, generator)
+        self.optimizer.zero_grad(set_to_none=True)  # Adam leaves what has no gradient, so the teacher, as it is
+        losses.total.backward()
+        self.optimizer.step()
+        return losses
+
+    @torch.no_grad()
+    def teach(self, step: Step, batch: Batch) -> Tensor:
+        """The frozen teacher's pseudo-labels, without what the student is sure to be otherwise. returns: H [B, T, C]"""
+        config = self.config
+        delta = config.delta_high, config.delta_low
+        teacher = self._probability("vlp" if step == "F" else "cbp", batch)
+        if config.kd_frames == "all":
+            return hard(teacher, batch.labels, batch.mask)
+        H = confident(teacher, batch.labels, batch.mask, *delta)
+        if config.conflicts == "keep":
+            return H
+        student = self._probability("cbp" if step == "F" else "vlp", batch)
+        return without_conflicts(H, confident(student, batch.labels, batch.mask, *delta))
+
+    def _probability(self, branch: str, batch: Batch) -> Tensor:
+        """[B, T, K] of a branch in evaluation mode."""
+        with arithmetic(self.device, self.config.precision):
+            output = self._cbp(batch) if branch == "cbp" else self._vlp(batch)
+        return output.logits.float().softmax(-1)
+
+    def losses(
+        self, step: Step, output: CbpOutput | VlpOutput, batch: Batch, H: Tensor | None, generator: torch.Generator
+    ) -> Losses:
+        """L_cls in the warm-up; L_kd + fb_weight · L_fb after it, and L_cls where it is kept."""
+        config = self.config
+        zero = 0.0 * output.logits.float().sum()
+        cls = self.label_loss(output, batch) if H is None or config.keep_cls else zero
+        kd = fb = zero
+        if H is not None and not config.no_kd:
+            side = "background" if step == "B" else "foreground"
+            frames = side if config.kd_frames == "side" else "both"
+            kd = distillation(config.kd, output.logits.float(), H, batch.mask, frames)  # type: ignore[arg-type]
+        if H is not None and not config.no_fb:
+            fb = contrast(
+                output.features.float(),
+                H,
+                tau=config.fb_temperature,
+                scope=config.fb_scope,
+                reduction=config.fb_reduction,
+                max_pairs=config.fb_max_pairs,
+                generator=generator,
+            )
+        return Losses(cls, kd, fb, cls + kd + config.fb_weight * fb)
+
+    def label_loss(self, output: CbpOutput | VlpOutput, batch: Batch) -> Tensor:
+        """L_cls, mean over the videos. With a background column every video shows background too, somewhere.
+
+        Where an attention takes the background out (``CbpOutput.suppressed``), the labels must hold without it.
+
+        Source: BaS-Net (Lee et al., AAAI 2020), for both.
+        """
+        labels = batch.labels
+        if self.config.background:
+            labels = torch.cat([labels, torch.ones_like(labels[:, :1])], dim=-1)  # [B, K]
+        loss = self._mil(output.logits, labels, batch.mask)
+        if isinstance(output, CbpOutput) and output.suppressed is not None and output.attention is not None:
+            without = torch.cat([batch.labels, torch.zeros_like(labels[:, :1])], dim=-1)
+            attention = output.attention.float().sigmoid()[batch.mask].mean()
+            loss = loss + self._mil(output.suppressed, without, batch.mask) + self.config.attention_weight * attention
+        return loss
+
+    def _mil(self, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        normalise = self.config.mil_labels == "l1"
+        count = labels.sum(1)  # [B]
+        lowest = count.clamp(min=1).log() * (1.0 if normalise else count)
+        return (mil_loss(logits.float(), mask, labels, self.config.mil_ratio, normalise) - lowest).mean()
+
+    def _cbp(self, batch: Batch) -> CbpOutput:
+        return self.model.cbp(batch.cbp_rows, batch.mask)
+
+    def _vlp(self, batch: Batch, learn: bool = False) -> VlpOutput:
+        texts = self.texts.learned(self.model.vlp) if learn else self.texts.of(self.model.vlp)
+        return self.model.vlp(batch.vlp_rows, batch.mask, texts)
+
+    def finish(self, phase: Phase, losses: Mapping[str, float], started: float) -> EpochReport:
+        """Closes the epoch, and the phase where it is over: what is best, and the state to go on from."""
+        self.epoch += 1
+        ends = self.schedule.ends(phase, [*phase_losses(self.history), losses["loss"]])
+        row = {"epoch": self.epoch, "round": phase.round, "phase": PHASE_NUMBERS[phase.step], **losses}
+        metrics: dict[str, float] = {}
+        if ends:
+            metrics = self.measured()
+            stopped = self.has_drifted(metrics)
+            metrics |= self.validated(stopped)
+            row |= {"phase_end": 1, "stopped": int(stopped), **metrics}
+        self.history = (*self.history, row)
+        logger.info("epoch %d of at most %d: %s", self.epoch, self.schedule.total(), row)
+        return EpochReport(
+            epoch=self.epoch,
+            num_epochs=self.schedule.total(),
+            round=phase.round,
+            step=phase.step,
+            learning_rate=self.config.learning_rate,
+            losses=losses,
+            metrics=metrics,
+            ends_phase=ends,
+            is_best=self.best.epoch == self.epoch,
+            seconds=time.monotonic() - started,
+            train_state=self.state(),
+        )
+
+    def measured(self) -> dict[str, float]:
+        """What the pseudo-labels of both branches say of the training videos at full length.
+
+        returns: shares of the snippets ``foreground_<branch>``, ``background_<branch>``, ``undecided_<branch>``, and
+            ``agreement`` (of the snippets both are sure of, the share with the same classes; left out where there
+            is none)
+        """
+        predictor, parts = self.predictor, []
+        for first in range(0, len(self.videos), VIDEOS_AT_ONCE):
+            chosen = range(first, min(first + VIDEOS_AT_ONCE, len(self.videos)))
+            curves = predictor.predict_many([(self.videos.vlp(index), self.videos.cbp(index)) for index in chosen])
+            for index, curve in zip(chosen, curves, strict=True):
+                labels = torch.from_numpy(self.videos.labels[index])[None]
+                both = torch.from_numpy(curve.cbp)[None], torch.from_numpy(curve.vlp)[None]
+                mask = torch.ones(both[0].shape[:2], dtype=torch.bool)
+                delta = self.config.delta_high, self.config.delta_low
+                parts.append([confident(one, labels, mask, *delta) for one in both])
+        cbp, vlp = (torch.cat(branch, dim=1) for branch in zip(*parts, strict=True))  # [1, all snippets, C]
+        mask = torch.ones(cbp.shape[:2], dtype=torch.bool)
+        metrics: dict[str, float] = {}
+        for name, H in (("cbp", cbp), ("vlp", vlp)):
+            share = shares(H, mask)
+            metrics[f"foreground_{name}"] = share.foreground
+            metrics[f"background_{name}"] = share.background
+            metrics[f"undecided_{name}"] = share.undecided
+        same = agreement(cbp, vlp, mask)
+        return metrics if same is None else {**metrics, "agreement": same}
+
+    def has_drifted(self, metrics: Mapping[str, float]) -> bool:
+        """Whether CBP's sure foreground has grown too far since the warm-up."""
+        start = [row["foreground_cbp"] for row in self.history if row.get("phase_end")][:1]
+        if not start or not self.config.stop_growth:
+            return False
+        return metrics["foreground_cbp"] > self.config.stop_growth * max(start[0], LEAST_SHARE)
+
+    def validated(self, drifted: bool) -> dict[str, float]:
+        """Metrics of the weights as they are, kept if they are the best; where nothing validates, if they are good."""
+        if self.validate is None:
+            if not drifted:
+                self.best = _Best(copy_state(self.model), self.epoch, {})
+            return {}
+        with torch.no_grad():
+            metrics = dict(self.validate(self.predictor))
+        name = self.config.select_metric
+        if name not in metrics:
+            known = ", ".join(sorted(metrics))
+            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
+        if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
+            self.best = _Best(copy_state(self.model), self.epoch, metrics)
+        return metrics
+
+    def state(self) -> TrainState:
+        """Both branches, moments, best weights, log: all that the rest of the run depends on."""
+        return TrainState(
+            epoch=self.epoch,
+            model=copy_state(self.model),
+            optimizer=copy_optimizer(self.optimizer, self.model),
+            best=self.best.state,
+            best_epoch=self.best.epoch,
+            best_metrics=self.best.metrics,
+            history=self.history,
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        last = self.history[-1] if self.history else {}
+        drift = []
+        if last.get("stopped"):
+            first = next(row["foreground_cbp"] for row in self.history if row.get("phase_end"))
+            drift.append(
+                f"ended in round {last['round']}: CBP calls {last['foreground_cbp']:.0%} of the snippets sure "
+                f"foreground, {first:.0%} after the warm-up; the weights kept are of epoch {self.best.epoch}"
+            )
+        return (*self.videos.notes, *self.texts.notes, *drift)
+
+    def result(self) -> TrainResult:
+        last = copy_state(self.model)
+        best = self.best
+        return TrainResult(best.state or last, last, best.metrics, best.epoch, self.history, self.notes())
+
+
+@contextmanager
+def _seeded_on(device: torch.device, seed: int) -> Iterator[None]:
+    """Inside, torch's generators start from ``seed``; afterwards they are as they were."""
+    devices: Sequence[torch.device] = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _rank(metric: float) -> float:
+    """A metric that is undefined, such as a mean over no classes, is the worst."""
+    return -math.inf if math.isnan(metric) else metric
