@@ -28,7 +28,6 @@ from vidlang.methods.tca.similarity import (
     bfloat16_products_are_faster,
     chamfer,
     chamfer_many,
-    overlap_many,
     symmetric_chamfer_many,
     top_k_chamfer_many,
 )
@@ -116,7 +115,6 @@ def chamfer_table(options: argparse.Namespace) -> list[str]:
         "both directions, float32": lambda: chamfer_many(query, gallery, weights=weights),
         "both directions, weights computed": lambda: chamfer_many(query, gallery),
         "symmetric, float32": lambda: symmetric_chamfer_many(query, gallery, weights=weights),
-        "overlap, float32": lambda: overlap_many(query, gallery, weights=weights),
         "both directions, bfloat16 rows, auto": lambda: chamfer_many(query, half, weights=weights),
         "both directions, bfloat16 rows, widened": lambda: chamfer_many(
             query, half, weights=weights, products="float32"

@@ -329,7 +329,7 @@ def _show(report: RetrieveReport) -> None:
 def _segments(hit: Hit) -> str:
     """``0:00-0:05 = 1:20-1:25``; a text has no seconds of its own."""
     return "; ".join(
-        f"{_span(mine)} = {_span(theirs)}" if mine or theirs.start != mine.start else _span(theirs)
+        f"{_span(mine)} = {_span(theirs)}" if mine else _span(theirs)
         for mine, theirs in hit.segments
     )
 

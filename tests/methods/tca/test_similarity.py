@@ -15,8 +15,6 @@ from vidlang.methods.tca.similarity import (
     chamfer_many,
     cosine,
     count_of,
-    overlap,
-    overlap_many,
     symmetric_chamfer,
     symmetric_chamfer_many,
     top_k_chamfer,
@@ -97,22 +95,12 @@ def test_a_clip_lies_whole_in_its_film():
     clip = film[10:17]
     assert float(chamfer(clip, film)) == pytest.approx(1, abs=1e-6)
     assert float(chamfer(film, clip)) < 0.7
-    assert float(overlap(clip, film)) == float(overlap(film, clip)) == pytest.approx(1, abs=1e-6)
-
-
-def test_less_than_one_informative_row_cannot_overlap_whole():
-    film = torch.nn.functional.normalize(video(40, 1), dim=1)
-    title = film[3:4] * 0.05
-    assert float(chamfer(title, film)) == pytest.approx(1, abs=1e-6)
-    assert float(overlap(title, film)) == pytest.approx(0.05, abs=1e-6)
-    assert float(overlap(film, title)) == pytest.approx(0.05, abs=1e-6)
-    assert float(overlap_many(film, [title])) == pytest.approx(0.05, abs=1e-6)
 
 
 @pytest.mark.parametrize("empty", [torch.zeros(3, 24), torch.zeros(0, 24)], ids=["black", "no rows"])
 def test_a_video_without_informative_rows_is_similar_to_nothing(empty: Tensor):
     film = video(12, 1)
-    for function in (chamfer, symmetric_chamfer, overlap, lambda x, y: top_k_chamfer(x, y, 3)):
+    for function in (chamfer, symmetric_chamfer, lambda x, y: top_k_chamfer(x, y, 3)):
         assert float(function(empty, film)) == float(function(film, empty)) == 0
     assert float(cosine(torch.zeros(4), torch.ones(4))) == 0
     for query, gallery in ((empty, [film, film[:2]]), (film, [film, empty, film[:2]])):
@@ -198,12 +186,10 @@ def test_one_tensor_of_equal_videos_is_the_list_of_them(block: int):
     assert packed[0].tolist() == pytest.approx([plain_chamfer(query, y) for y in gallery], abs=1e-5)
 
 
-def test_symmetric_and_overlap_of_many_are_those_of_the_pairs():
+def test_symmetric_of_many_is_that_of_the_pairs():
     query, gallery = video(9, 99), videos(RAGGED)
     symmetric = [float(symmetric_chamfer(query, y)) for y in gallery]
     assert symmetric_chamfer_many(query, gallery, block=2).tolist() == pytest.approx(symmetric, abs=1e-6)
-    larger = [float(overlap(query, y)) for y in gallery]
-    assert overlap_many(query, gallery, block=2).tolist() == pytest.approx(larger, abs=1e-6)
 
 
 def test_known_weights_take_the_place_of_computed_ones():
@@ -270,7 +256,7 @@ def test_similarity_learns():
 def test_an_empty_gallery_gives_empty_results():
     for gallery in ([], torch.zeros(0, 5, 24)):
         assert [len(part) for part in chamfer_many(video(3, 1), gallery)] == [0, 0]
-        assert len(overlap_many(video(3, 1), gallery)) == len(symmetric_chamfer_many(video(3, 1), gallery)) == 0
+        assert len(symmetric_chamfer_many(video(3, 1), gallery)) == 0
         assert [len(part) for part in top_k_chamfer_many(video(3, 1), gallery, 2)] == [0, 0]
 
 

@@ -55,18 +55,6 @@ def symmetric_chamfer(x: Tensor, y: Tensor) -> Tensor:
     return (chamfer(x, y) + chamfer(y, x)) / 2
 
 
-def overlap(x: Tensor, y: Tensor) -> Tensor:
-    """The larger direction of ``chamfer``: high when either video lies in the other.
-
-    x: [n, E]    y: [m, E]    returns: []
-
-    A direction counts in full from one informative row on; below that it is scaled down by its total weight. Otherwise
-    a video of title frames, total weight 0.05, would be found in every video that has one such title.
-    """
-    forward = chamfer(x, y) * _weight(x).clamp(max=1)
-    return torch.maximum(forward, chamfer(y, x) * _weight(y).clamp(max=1))
-
-
 def top_k_chamfer(x: Tensor, y: Tensor, k: int | float) -> Tensor:
     """Chamfer whose match of a row is the mean of its k best instead of the one best: less moved by single lucky rows.
 
@@ -144,21 +132,6 @@ def symmetric_chamfer_many(
     """``symmetric_chamfer`` of the query and each video; arguments as for ``chamfer_many``. returns: [G]"""
     forward, backward = chamfer_many(query, gallery, block=block, weights=weights, products=products)
     return (forward + backward) / 2
-
-
-@torch.no_grad()
-def overlap_many(
-    query: Tensor,
-    gallery: Sequence[Tensor] | Tensor,
-    *,
-    block: int = 16,
-    weights: Tensor | None = None,
-    products: Products = "auto",
-) -> Tensor:
-    """``overlap`` of the query and each video; arguments as for ``chamfer_many``. returns: [G]"""
-    forward, backward, weights = _sums(query, gallery, block, weights, products)
-    # sum / total · min(total, 1) is the sum over at least 1
-    return torch.maximum(forward / _weight(query).clamp(min=1), backward / weights.clamp(min=1))
 
 
 @torch.no_grad()
