@@ -288,9 +288,11 @@ def command(
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")
     if report.num_failed:
-        for outcome in report.outcomes:
-            if outcome.error is not None:
-                warn(f"failed: {outcome.error}")
+        if quiet:  # else each was told when it failed
+            for outcome in report.outcomes:
+                if outcome.error is not None:
+                    warn(f"failed: {outcome.error}")
+        warn(f"{report.num_failed} of {len(report.outcomes)} queries failed; the others are answered.")
         raise typer.Exit(1)
 
 
@@ -323,15 +325,13 @@ def _show(report: RetrieveReport) -> None:
         print_table(["#", "video", "similarity", "query seconds = video seconds"], rows)
     if report.num_rejected:
         say(f"{report.num_rejected} rejected videos left out; --with-rejected shows them")
-    say(f"Results in {report.folder}")
+    if report.rankings:
+        say(f"Results in {report.folder}")
 
 
 def _segments(hit: Hit) -> str:
     """``0:00-0:05 = 1:20-1:25``; a text has no seconds of its own."""
-    return "; ".join(
-        f"{_span(mine)} = {_span(theirs)}" if mine else _span(theirs)
-        for mine, theirs in hit.segments
-    )
+    return "; ".join(f"{_span(mine)} = {_span(theirs)}" if mine else _span(theirs) for mine, theirs in hit.segments)
 
 
 def _span(segment: Segment) -> str:

@@ -362,6 +362,7 @@ def _queries(
             queries.append(_Query(image.name, gallery.embedding.embed(_image_features(image, gallery))))
         except VidlangError as error:
             failed.append(Outcome(image.name, "failed", error=error))
+            progress.message(f"failed: {error}")
     if others:
         cache, own = FeatureCache(workspace.cache_dir), FeatureCache(workspace.root / "queries")
         videos = find_inputs(others, cache)
