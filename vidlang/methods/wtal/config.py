@@ -141,8 +141,13 @@ class WtalConfig:
     phase_min_steps: int = _option(100, "gradient steps in each B or F step at least, however few the videos are")
     stop_growth: float = _option(
         1.5,
-        "end the training when the share of sure foreground of CBP has grown by more than this factor since the "
-        "warm-up, a sign of drift, and keep the weights from before; 0: never (paper: 0)",
+        "end the training when the share of sure foreground of CBP exceeds that at the end of the warm-up by more than "
+        "this factor, a sign of drift, and keep the weights from before; 0: never (paper: 0)",
+    )
+    stop_against: Literal["both", "cbp"] = _option(
+        "both",
+        "the share at the end of the warm-up is the larger one of both branches, since CBP starts incomplete and has to "
+        "grow up to VLP's, or CBP's alone",
     )
     num_rows: int = _option(
         1000, "snippets of a video that a training step sees, a run at a random place (ActivityNet: 400)"

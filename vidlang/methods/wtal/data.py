@@ -51,9 +51,11 @@ class Batch(NamedTuple):
     """[B, T], True for real snippets."""
     labels: Tensor
     """[B, C] multi-hot."""
+    H: Tensor | None = None
+    """[B, T, C] int8, what the other branch teaches: ``pseudo_labels``; -1 in padding. None in the warm-up."""
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(part.to(device) for part in self))
+        return Batch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +93,29 @@ class TrainingSet:
         """[T, Din] of one video, not standardised."""
         return cbp_rows(self.kind, self.rows[index], self.windows[index], self.second[index])
 
-    def batch(self, indices: Sequence[int], num_rows: int, generator: torch.Generator) -> Batch:
-        """Whole videos, of long ones a run of ``num_rows`` at a random place; both branches see the same run."""
-        vlp_rows, rows = [], []
-        for index in indices:
-            length = len(self.rows[index])
-            first = 0
-            if length > num_rows:
-                first = int(torch.randint(length - num_rows + 1, (1,), generator=generator))
-            vlp_rows.append(self.vlp(index)[first : first + num_rows])
-            rows.append(self.cbp(index)[first : first + num_rows])
-        padded, lengths = pad_batch(vlp_rows)
-        return Batch(
-            padded, pad_batch(rows)[0], mask_of(lengths, padded.shape[1]), torch.from_numpy(self.labels[list(indices)])
-        )
+    def batch(
+        self, indices: Sequence[int], num_rows: int, generator: torch.Generator, H: Sequence[Tensor] | None = None
+    ) -> Batch:
+        """Whole videos, of long ones a run of ``num_rows`` at a random place, the same for all that has rows.
+
+        H: N tensors [T, C]
+        """
+        runs = [(index, self._run(index, num_rows, generator)) for index in indices]
+        vlp_rows, lengths = pad_batch([self.vlp(index)[run] for index, run in runs])
+        cbp_rows, _ = pad_batch([self.cbp(index)[run] for index, run in runs])
+        taught = None
+        if H is not None:
+            taught = torch.full((*vlp_rows.shape[:2], self.labels.shape[1]), -1, dtype=torch.int8)
+            for row, (index, run) in zip(taught, runs, strict=True):
+                own = H[index][run]
+                row[: len(own)] = own
+        mask = mask_of(lengths, vlp_rows.shape[1])
+        return Batch(vlp_rows, cbp_rows, mask, torch.from_numpy(self.labels[list(indices)]), taught)
+
+    def _run(self, index: int, num_rows: int, generator: torch.Generator) -> slice:
+        spare = len(self.rows[index]) - num_rows
+        first = int(torch.randint(spare + 1, (1,), generator=generator)) if spare > 0 else 0
+        return slice(first, first + num_rows)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of CBP's columns over all training rows. returns: [Din], [Din]

@@ -4,8 +4,8 @@ In a B step CBP, which knows background, teaches VLP; in an F step VLP, which kn
 stays as it is, and both kinds of its confident snippets count: background alone makes everything background.
 
 Source: Ju et al., CVPR 2023 (arXiv 2212.09335), section 3.3.
-Differs: pseudo-labels come from the frozen teacher at each step instead of once per phase, which is the same where no
-video is cropped; draws depend on seed and epoch alone, so a run that was stopped goes on to the same bits.
+Differs: pseudo-labels are made once per phase, from whole videos, which the frozen teacher allows; draws depend on seed
+and epoch alone, so a run that was stopped goes on to the same bits.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vidlang.core.errors import BadInput
+from vidlang.core.errors import BadCheckpoint, BadInput
 from vidlang.core.progress import Progress
 from vidlang.methods.wtal.cbp import CbpOutput
 from vidlang.methods.wtal.config import WtalConfig
 from vidlang.methods.wtal.data import Batch, TrainingSet, check_signal, epoch_batches, steps_per_pass
 from vidlang.methods.wtal.loss import contrast, distillation, mil_loss
 from vidlang.methods.wtal.model import Wtal, new_model
-from vidlang.methods.wtal.predict import Predictor
+from vidlang.methods.wtal.predict import Curves, Predictor
 from vidlang.methods.wtal.pseudo_labels import agreement, confident, hard, shares, without_conflicts
 from vidlang.methods.wtal.schedule import PHASE_NUMBERS, Phase, Schedule, Step, phase_losses
 from vidlang.methods.wtal.vlp import TextRows, VlpOutput
@@ -44,6 +44,8 @@ Validate = Callable[[Predictor], Mapping[str, float]]
 
 VIDEOS_AT_ONCE = 64
 """Training videos whose inputs are in memory together while pseudo-labels are counted."""
+PSEUDO_LABELS = "pseudo_labels"
+"""Name under which a training state holds H of all videos, [all snippets, C]."""
 LEAST_SHARE = 0.01
 """Foreground shares below this count as this much where growth is measured."""
 
@@ -56,6 +58,16 @@ class Losses(NamedTuple):
     kd: Tensor
     fb: Tensor
     total: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the branches say of the snippets of one training video, by branch name."""
+
+    sure: Mapping[str, Tensor]
+    """H [T, C] with the gap between the thresholds."""
+    decided: Mapping[str, Tensor]
+    """H [T, C] without it; only where ``kd_frames`` is ``all``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +190,9 @@ class Trainer:
         self.schedule = Schedule(config, in_a_pass, in_a_pass * -(-config.min_batches // in_a_pass))
         self.epoch = 0
         self.best = _Best()
+        self.judgements: list[Judgement] = []
+        self.H: list[Tensor] | None = None
+        """N pseudo-labels [T, C] of the phase; None in the warm-up."""
         self.history: tuple[Mapping[str, float], ...] = ()
 
     @property
@@ -191,8 +206,19 @@ class Trainer:
         return Predictor(self.model, self.texts, self.videos.class_names, self.device)
 
     def go_on(self, state: TrainState) -> None:
-        restore(state, self.model, self.optimizer)
+        """
+        Raises:
+            BadCheckpoint: the state is of another model or of other videos.
+        """
+        weights = dict(state.model)
+        stored = weights.pop(PSEUDO_LABELS, None)
+        restore(replace(state, model=weights), self.model, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
+        if stored is not None:
+            lengths = [len(rows) for rows in self.videos.rows]
+            if stored.shape != (sum(lengths), len(self.videos.class_names)):
+                raise BadCheckpoint("The stored training state is of other videos. Start the training anew.")
+            self.H = list(stored.split(lengths))
         self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
 
     def one_epoch(self) -> EpochReport:
@@ -208,7 +234,7 @@ class Trainer:
         sums = torch.zeros(4, dtype=torch.float64)
         with _seeded_on(self.device, int(torch.randint(2**62, (1,), generator=generator))):  # dropout
             for indices in batches:
-                batch = self.videos.batch(indices, self.config.num_rows, generator).to(self.device)
+                batch = self.videos.batch(indices, self.config.num_rows, generator, self.H).to(self.device)
                 sums += torch.stack(self.step(phase.step, batch, generator)).detach().double().cpu()
                 if not bool(sums.isfinite().all()):
                     raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
@@ -219,41 +245,18 @@ class Trainer:
         """One batch of a phase: losses, gradients of the student, Adam."""
         self.model.eval()
         student: nn.Module = self.model.vlp if step == "B" else self.model.cbp
-        H = None if step == "warm-up" else self.teach(step, batch)
         student.train()
         with arithmetic(self.device, self.config.precision):
             output = self._vlp(batch, learn=True) if step == "B" else self._cbp(batch)
-        losses = self.losses(step, output, batch, H, generator)
+        losses = self.losses(step, output, batch, generator)
         self.optimizer.zero_grad(set_to_none=True)  # Adam leaves what has no gradient, so the teacher, as it is
         losses.total.backward()
         self.optimizer.step()
         return losses
 
-    @torch.no_grad()
-    def teach(self, step: Step, batch: Batch) -> Tensor:
-        """The frozen teacher's pseudo-labels, without what the student is sure to be otherwise. returns: H [B, T, C]"""
-        config = self.config
-        delta = config.delta_high, config.delta_low
-        teacher = self._probability("vlp" if step == "F" else "cbp", batch)
-        if config.kd_frames == "all":
-            return hard(teacher, batch.labels, batch.mask)
-        H = confident(teacher, batch.labels, batch.mask, *delta)
-        if config.conflicts == "keep":
-            return H
-        student = self._probability("cbp" if step == "F" else "vlp", batch)
-        return without_conflicts(H, confident(student, batch.labels, batch.mask, *delta))
-
-    def _probability(self, branch: str, batch: Batch) -> Tensor:
-        """[B, T, K] of a branch in evaluation mode."""
-        with arithmetic(self.device, self.config.precision):
-            output = self._cbp(batch) if branch == "cbp" else self._vlp(batch)
-        return output.logits.float().softmax(-1)
-
-    def losses(
-        self, step: Step, output: CbpOutput | VlpOutput, batch: Batch, H: Tensor | None, generator: torch.Generator
-    ) -> Losses:
+    def losses(self, step: Step, output: CbpOutput | VlpOutput, batch: Batch, generator: torch.Generator) -> Losses:
         """L_cls in the warm-up; L_kd + fb_weight · L_fb after it, and L_cls where it is kept."""
-        config = self.config
+        config, H = self.config, batch.H
         zero = 0.0 * output.logits.float().sum()
         cls = self.label_loss(output, batch) if H is None or config.keep_cls else zero
         kd = fb = zero
@@ -310,11 +313,15 @@ class Trainer:
         row = {"epoch": self.epoch, "round": phase.round, "phase": PHASE_NUMBERS[phase.step], **losses}
         metrics: dict[str, float] = {}
         if ends:
+            self.judge()
             metrics = self.measured()
             stopped = self.has_drifted(metrics)
             metrics |= self.validated(stopped)
             row |= {"phase_end": 1, "stopped": int(stopped), **metrics}
         self.history = (*self.history, row)
+        if ends:
+            following = self.phase
+            self.H = None if following is None else self.taught(following.step)
         logger.info("epoch %d of at most %d: %s", self.epoch, self.schedule.total(), row)
         return EpochReport(
             epoch=self.epoch,
@@ -330,40 +337,74 @@ class Trainer:
             train_state=self.state(),
         )
 
+    def judge(self) -> None:
+        """What both branches think of all snippets of the training videos, at full length: ``self.judgements``."""
+        predictor = self.predictor
+        self.judgements = []
+        for first in range(0, len(self.videos), VIDEOS_AT_ONCE):
+            chosen = range(first, min(first + VIDEOS_AT_ONCE, len(self.videos)))
+            curves = predictor.predict_many([(self.videos.vlp(index), self.videos.cbp(index)) for index in chosen])
+            self.judgements += [self._judgement(index, curve) for index, curve in zip(chosen, curves, strict=True)]
+
+    def _judgement(self, index: int, curves: Curves) -> Judgement:
+        labels = torch.from_numpy(self.videos.labels[index])[None]
+        mask = torch.ones(1, len(curves.cbp), dtype=torch.bool)
+        delta = self.config.delta_high, self.config.delta_low
+        both = {"cbp": torch.from_numpy(curves.cbp)[None], "vlp": torch.from_numpy(curves.vlp)[None]}  # [1, T, C]
+        decided: dict[str, Tensor] = {}
+        if self.config.kd_frames == "all":
+            for name, value in both.items():
+                rest = [1 - value.sum(-1, keepdim=True)] if self.config.background else []
+                decided[name] = hard(torch.cat([value, *rest], dim=-1), labels, mask)[0]
+        return Judgement({name: confident(value, labels, mask, *delta)[0] for name, value in both.items()}, decided)
+
+    def taught(self, step: Step) -> list[Tensor]:
+        """Pseudo-labels of a phase: the teacher's, but undecided where the student starts out sure of the opposite.
+
+        returns: N tensors H [T, C]
+
+        Conflicts are those at the start of the phase. If they followed the student as it learns, a snippet would stop
+        teaching as soon as the student erred about it, and the student would drift freely.
+        """
+        teacher, student = ("vlp", "cbp") if step == "F" else ("cbp", "vlp")
+        if self.config.kd_frames == "all":
+            return [one.decided[teacher] for one in self.judgements]
+        if self.config.conflicts == "keep":
+            return [one.sure[teacher] for one in self.judgements]
+        return [without_conflicts(one.sure[teacher][None], one.sure[student][None])[0] for one in self.judgements]
+
     def measured(self) -> dict[str, float]:
-        """What the pseudo-labels of both branches say of the training videos at full length.
+        """What the pseudo-labels of both branches say of the training videos.
 
         returns: shares of the snippets ``foreground_<branch>``, ``background_<branch>``, ``undecided_<branch>``, and
             ``agreement`` (of the snippets both are sure of, the share with the same classes; left out where there
             is none)
         """
-        predictor, parts = self.predictor, []
-        for first in range(0, len(self.videos), VIDEOS_AT_ONCE):
-            chosen = range(first, min(first + VIDEOS_AT_ONCE, len(self.videos)))
-            curves = predictor.predict_many([(self.videos.vlp(index), self.videos.cbp(index)) for index in chosen])
-            for index, curve in zip(chosen, curves, strict=True):
-                labels = torch.from_numpy(self.videos.labels[index])[None]
-                both = torch.from_numpy(curve.cbp)[None], torch.from_numpy(curve.vlp)[None]
-                mask = torch.ones(both[0].shape[:2], dtype=torch.bool)
-                delta = self.config.delta_high, self.config.delta_low
-                parts.append([confident(one, labels, mask, *delta) for one in both])
-        cbp, vlp = (torch.cat(branch, dim=1) for branch in zip(*parts, strict=True))  # [1, all snippets, C]
-        mask = torch.ones(cbp.shape[:2], dtype=torch.bool)
+        sure = {name: torch.cat([one.sure[name] for one in self.judgements])[None] for name in ("cbp", "vlp")}
+        mask = torch.ones(sure["cbp"].shape[:2], dtype=torch.bool)  # [1, all snippets]
         metrics: dict[str, float] = {}
-        for name, H in (("cbp", cbp), ("vlp", vlp)):
+        for name, H in sure.items():
             share = shares(H, mask)
             metrics[f"foreground_{name}"] = share.foreground
             metrics[f"background_{name}"] = share.background
             metrics[f"undecided_{name}"] = share.undecided
-        same = agreement(cbp, vlp, mask)
+        same = agreement(sure["cbp"], sure["vlp"], mask)
         return metrics if same is None else {**metrics, "agreement": same}
 
     def has_drifted(self, metrics: Mapping[str, float]) -> bool:
         """Whether CBP's sure foreground has grown too far since the warm-up."""
-        start = [row["foreground_cbp"] for row in self.history if row.get("phase_end")][:1]
-        if not start or not self.config.stop_growth:
+        start = self._share_at_start()
+        if start is None or not self.config.stop_growth:
             return False
-        return metrics["foreground_cbp"] > self.config.stop_growth * max(start[0], LEAST_SHARE)
+        return metrics["foreground_cbp"] > self.config.stop_growth * start
+
+    def _share_at_start(self) -> float | None:
+        """What the share of CBP's sure foreground is measured against; None in the warm-up."""
+        for row in self.history:
+            if row.get("phase_end"):
+                against = [row["foreground_cbp"], row["foreground_vlp"]]
+                return max(LEAST_SHARE, *(against if self.config.stop_against == "both" else against[:1]))
+        return None
 
     def validated(self, drifted: bool) -> dict[str, float]:
         """Metrics of the weights as they are, kept if they are the best; where nothing validates, if they are good."""
@@ -382,10 +423,10 @@ class Trainer:
         return metrics
 
     def state(self) -> TrainState:
-        """Both branches, moments, best weights, log: all that the rest of the run depends on."""
+        """Branches, pseudo-labels of the phase, moments, best weights, log: all that the rest of the run depends on."""
         return TrainState(
             epoch=self.epoch,
-            model=copy_state(self.model),
+            model=copy_state(self.model) | ({} if self.H is None else {PSEUDO_LABELS: torch.cat(self.H)}),
             optimizer=copy_optimizer(self.optimizer, self.model),
             best=self.best.state,
             best_epoch=self.best.epoch,
@@ -394,13 +435,13 @@ class Trainer:
         )
 
     def notes(self) -> tuple[str, ...]:
-        last = self.history[-1] if self.history else {}
+        last: Mapping[str, float] = self.history[-1] if self.history else {}
         drift = []
         if last.get("stopped"):
-            first = next(row["foreground_cbp"] for row in self.history if row.get("phase_end"))
             drift.append(
-                f"ended in round {last['round']}: CBP calls {last['foreground_cbp']:.0%} of the snippets sure "
-                f"foreground, {first:.0%} after the warm-up; the weights kept are of epoch {self.best.epoch}"
+                f"ended in round {last['round']}, since CBP drifts: it calls {last['foreground_cbp']:.0%} of the snippets "
+                f"sure foreground, {self._share_at_start():.0%} was the measure after the warm-up; the weights kept are "
+                f"of epoch {self.best.epoch}"
             )
         return (*self.videos.notes, *self.texts.notes, *drift)
 
