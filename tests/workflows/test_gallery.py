@@ -425,6 +425,18 @@ def test_a_checkpoint_for_other_features_is_not_taken_by_itself(workspace, cache
     assert gallery.made_by["checkpoint"] is None and gallery.recipe == other
 
 
+def test_a_checkpoint_for_features_that_nobody_has_is_not_taken_by_itself(workspace, cache):
+    fill(cache, ["a.mp4"])
+    register(workspace, "other", recipe=recipe_of(ColourEncoder(), fps=2.0))
+    assert open_gallery(workspace, KEEP)[0].made_by["checkpoint"] is None
+    with pytest.raises(MissingFeatures, match="has no features of mini/fps2"):
+        open_gallery(workspace, replace(KEEP, checkpoint="other"))
+    register(workspace, "first")
+    assert open_gallery(workspace, KEEP)[0].made_by["checkpoint"] == "first"
+    cache.root.rename(cache.root.with_name("unplugged"))
+    assert open_gallery(workspace, KEEP)[0].made_by["checkpoint"] == "first"
+
+
 # -- without an encoder, and beside others ---------------------------------------------------------------------------
 
 

@@ -200,7 +200,8 @@ def open_gallery(
 def find_checkpoint(workspace: Workspace, options: GalleryOptions, changes: RecipeChanges) -> Checkpoint | None:
     """The TCA checkpoint that is meant; None for plain rows.
 
-    The newest is taken only where it reads features of the recipe that the command line and the settings name.
+    Without a name the newest is taken that reads features of the recipe that the command line names; where it names
+    none, of a recipe that the cache or an index has.
 
     Raises:
         UnknownName, BadCheckpoint: the named one is not there or damaged.
@@ -214,9 +215,11 @@ def find_checkpoint(workspace: Workspace, options: GalleryOptions, changes: Reci
     if not summaries:
         return None
     if changes == RecipeChanges():
-        return registry.find("tca", summaries[0].path)
-    wanted = make_recipe(workspace.settings, changes)
-    fitting = next((summary for summary in summaries if summary.recipe == wanted), None)
+        recipes = FeatureCache(workspace.cache_dir).recipes()
+        recipes += [recipe for folder in index_folders(workspace) if (recipe := _recipe_of(folder)) is not None]
+    else:
+        recipes = [make_recipe(workspace.settings, changes)]
+    fitting = next((summary for summary in summaries if summary.recipe in recipes), None)
     return registry.find("tca", fitting.path) if fitting is not None else None
 
 
