@@ -345,6 +345,12 @@ def test_the_smallest_draws_are_finite(max_pairs):
     assert features.grad.isfinite().all()
 
 
+def test_a_draw_of_one_never_draws_the_anchor_as_its_positive():
+    features, H = torch.randn(1, 3, 4), torch.tensor([[[1], [1], [0]]])
+    for seed in range(10):
+        assert contrast(features, H, max_pairs=1, generator=torch.Generator().manual_seed(seed)).isfinite()
+
+
 @pytest.mark.parametrize("scope", ["batch", "video"])
 def test_memory_of_long_videos_is_bounded(scope):
     """What is kept for the gradient: every cosine of 16 videos of 1000 snippets would be 256 million numbers."""

@@ -92,13 +92,14 @@ def test_overlap_equal_to_the_threshold_goes():
 
 
 def test_equal_scores_keep_their_order():
-    apart = np.array([[4.0, 5.0], [0.0, 1.0], [2.0, 3.0]])
-    scores = np.array([0.5, 0.5, 0.5])
-    assert hard_nms(apart, scores).tolist() == [0, 1, 2]
-    assert soft_nms(apart, scores)[0].tolist() == [0, 1, 2]
+    starts = np.random.default_rng(0).permutation(300) * 2.0
+    apart, scores = np.stack([starts, starts + 1], axis=1), np.tile([0.5, 0.7, 0.6], 100)
+    expected = sorted(range(300), key=lambda index: -scores[index])
+    assert hard_nms(apart, scores).tolist() == expected
+    assert soft_nms(apart, scores)[0].tolist() == expected
     same = np.array([[0.0, 1.0]] * 3)
-    assert hard_nms(same, scores).tolist() == [0]
-    assert soft_nms(same, scores, min_score=0.0)[0].tolist() == [0, 1, 2]
+    assert hard_nms(same, np.full(3, 0.5)).tolist() == [0]
+    assert soft_nms(same, np.full(3, 0.5), min_score=0.0)[0].tolist() == [0, 1, 2]
 
 
 def test_of_two_copies_one_sinks_by_the_whole_weight():

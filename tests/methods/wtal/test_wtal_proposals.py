@@ -231,6 +231,17 @@ def test_one_run_of_two_thresholds_is_one_proposal():
     assert len(detect(column(0, 1, 0), rows_of(3), np.array([1.0]), options)) == 1
 
 
+@pytest.mark.parametrize("theta_loc", [(0.4, 0.5), (0.5, 0.4)])
+def test_a_run_over_several_thresholds_has_its_highest_score(theta_loc):
+    # around rows 1-2, within their length, lies .45: zeroed it counts over .4 and not over .5
+    options = proposal_options(
+        "robust", theta_loc=theta_loc, stretch=False, step_seconds=0, nms="none", oic_zeroed=True, oic_margin=1.0
+    )
+    found = detect(column(0, 0.9, 0.9, 0, 0.45, 0), rows_of(6), np.array([1.0]), options)
+    assert found[0].segment == Segment(1.0, 3.0)
+    assert found[0].score == pytest.approx(0.9 - 0 + 0.2)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_scores_fall_and_segments_lie_in_the_video(preset):
     curve = np.random.default_rng(2).random((80, 4))
