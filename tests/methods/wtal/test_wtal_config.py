@@ -43,7 +43,7 @@ def test_unknown_names_suggest_known_ones():
     [
         ({"background": False}, "kd categorical needs the background column"),
         ({"background": False, "kd": "bernoulli", "cbp": "conv"}, "cbp conv learns its attention from the background"),
-        ({"delta_low": 0.4}, "0 < delta_low <= delta_high < 1, got 0.4 and 0.3"),
+        ({"delta_low": 0.6}, "0 < delta_low <= delta_high < 1, got 0.6 and 0.5"),
         ({"delta_low": 0.0}, "0 < delta_low"),
         ({"no_kd": True, "no_fb": True, "keep_cls": False}, "leave no loss"),
         ({"freeze_prompts": True, "vlp_layers": 0}, "leaves B nothing to train"),

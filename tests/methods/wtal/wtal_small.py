@@ -63,7 +63,7 @@ class Toy:
         self.names = NAMES[:num_classes]
         self.texts = plain_rows(self.tower, [*self.names, "background"], TEMPLATES["none"]).numpy()  # [C + 1, DIM]
         random = np.random.default_rng(seed)
-        # what all pictures share and no text has, so that cosines with texts are small and close together, as CLIP's are
+        # what all pictures share and no text has, so that cosines with texts are small and close together, as in CLIP
         gap = random.normal(size=DIM)
         inside, _ = np.linalg.qr(self.texts.T)
         gap -= inside @ (inside.T @ gap)

@@ -77,12 +77,16 @@ class WtalConfig:
     )
     logit_scale: str = _option(
         "clip",
-        "cosines of VLP are multiplied by it: clip (CLIP's own, about 100, for which the thresholds below make sense), "
+        "cosines of VLP are multiplied by it: clip (CLIP's own, about 100, for which the thresholds delta make sense), "
         "a number (the authors' earlier work: 14.3), or learn (starts at CLIP's)",
     )
     # pseudo-labels
-    delta_high: float = _option(0.3, "probability above which a snippet surely shows a class of its video")
-    delta_low: float = _option(0.1, "probability under which a snippet surely does not")
+    delta_high: float = _option(
+        0.5,
+        "probability above which a snippet surely shows a class of its video (paper: 0.3, chosen for a softmax over 20 "
+        "or 100 classes; over a few it lets foreground grow from round to round)",
+    )
+    delta_low: float = _option(0.2, "probability under which a snippet surely does not (paper: 0.1)")
     conflicts: Literal["ignore", "keep"] = _option(
         "ignore",
         "snippets that one branch is sure to be foreground and the other sure to be background are left out of a step, "
@@ -146,8 +150,8 @@ class WtalConfig:
     )
     stop_against: Literal["both", "cbp"] = _option(
         "both",
-        "the share at the end of the warm-up is the larger one of both branches, since CBP starts incomplete and has to "
-        "grow up to VLP's, or CBP's alone",
+        "the share at the end of the warm-up is the larger one of both branches, since CBP starts incomplete and has "
+        "to grow up to VLP's; or CBP's alone",
     )
     num_rows: int = _option(
         1000, "snippets of a video that a training step sees, a run at a random place (ActivityNet: 400)"
@@ -260,6 +264,8 @@ PRESETS: dict[str, WtalConfig] = {
         background=False,
         text_start="random",
         templates="none",
+        delta_high=0.3,
+        delta_low=0.1,
         conflicts="keep",
         kd="bernoulli",
         keep_cls=False,

@@ -439,9 +439,9 @@ class Trainer:
         drift = []
         if last.get("stopped"):
             drift.append(
-                f"ended in round {last['round']}, since CBP drifts: it calls {last['foreground_cbp']:.0%} of the snippets "
-                f"sure foreground, {self._share_at_start():.0%} was the measure after the warm-up; the weights kept are "
-                f"of epoch {self.best.epoch}"
+                f"ended in round {last['round']}, since CBP drifts: it is sure of foreground in "
+                f"{last['foreground_cbp']:.0%} of the snippets, after the warm-up the measure was "
+                f"{self._share_at_start():.0%}; the weights kept are of epoch {self.best.epoch}"
             )
         return (*self.videos.notes, *self.texts.notes, *drift)
 
