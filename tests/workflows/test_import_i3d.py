@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vidlang.core import BadInput, Features, Progress
+from vidlang.methods.wtal.inputs import align
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import open_video
 from vidlang.workflows.cache import import_npy
@@ -27,13 +28,9 @@ def load(cache: FeatureCache, encoder: str, sampling: str) -> Features:
     return cache.get(key)
 
 
-def mean_of_overlapping(features: Features, seconds: np.ndarray) -> np.ndarray:
-    """[T, D]: for each interval the mean of the rows that overlap it."""
-    means = []
-    for start, end in seconds:
-        overlaps = (features.seconds[:, 0] < end) & (features.seconds[:, 1] > start)
-        means.append(features.values[overlaps].mean(axis=0))
-    return np.array(means)
+def onto(features: Features, seconds: np.ndarray) -> np.ndarray:
+    """[T, D]: the rows averaged over other intervals [T, 2], as the method does it."""
+    return align(features.values, features.seconds, seconds)
 
 
 def similarities(rows: np.ndarray) -> np.ndarray:
@@ -141,10 +138,24 @@ def test_genuine_i3d_time_stamps_are_not_taken_for_starts(genuine, shared_data_d
 def test_clip_rows_averaged_over_i3d_windows_are_as_many(genuine, sampling):
     i3d = load(genuine, "i3d", sampling)
     sparse, dense = (load(genuine, "clip-vit-b32", name) for name in ("fps5", "fps19.62"))
-    aligned = [mean_of_overlapping(clip, i3d.seconds) for clip in (sparse, dense)]
+    aligned = [onto(clip, i3d.seconds) for clip in (sparse, dense)]
     assert all(rows.shape == (i3d.num_snippets, 512) and np.isfinite(rows).all() for rows in aligned)
     cosines = (aligned[0] * aligned[1]).sum(axis=1) / np.prod([np.linalg.norm(r, axis=1) for r in aligned], axis=0)
     assert cosines.min() > 0.98
+    # Windows of 0.96 s hold whole rows of 0.2 s and a part of one.
+    first = load(genuine, "clip-vit-b32", "fps5").values[:5]
+    if sampling == "stride24":
+        np.testing.assert_allclose(aligned[0][0], (first[:4].sum(axis=0) * 0.2 + first[4] * 0.16) / 0.96, atol=1e-5)
+
+
+def test_i3d_rows_on_the_grid_of_clip_are_as_many_and_stay_in_their_window(genuine):
+    i3d, clip = load(genuine, "i3d", "stride24"), load(genuine, "clip-vit-b32", "fps5")
+    rows = onto(i3d, clip.seconds)
+    assert rows.shape == (90, 2048)
+    for row, (start, end) in zip(rows, clip.seconds, strict=True):
+        window = min(int(start / 0.96 + 1e-9), 17)
+        if end <= (window + 1) * 0.96 + 1e-9 or window == 17:
+            np.testing.assert_allclose(row, i3d.values[window], atol=1e-5)
 
 
 def test_i3d_rows_taken_one_row_late_agree_less_with_clip(genuine):
@@ -153,7 +164,6 @@ def test_i3d_rows_taken_one_row_late_agree_less_with_clip(genuine):
     inner = slice(0, -1)  # shifted by a row, the last one would lie behind the end
     appearance = similarities(i3d.values[inner, :1024])
     in_time, late = (
-        np.corrcoef(appearance, similarities(mean_of_overlapping(clip, i3d.seconds[inner] + shift)))[0, 1]
-        for shift in (0, 0.96)
+        np.corrcoef(appearance, similarities(onto(clip, i3d.seconds[inner] + shift)))[0, 1] for shift in (0, 0.96)
     )
     assert in_time > late + 0.05
