@@ -23,7 +23,8 @@ def import_(
     name: Annotated[
         str,
         typer.Argument(
-            help="ucf-crime, xd-violence, cc-web, fivr-5k, fivr-200k, evve, vcdb, or pairs.", metavar="NAME"
+            help="ucf-crime, xd-violence, thumos14, activitynet, cc-web, fivr-5k, fivr-200k, evve, vcdb, or pairs.",
+            metavar="NAME",
         ),
     ],
     path: Annotated[Path, typer.Argument(help="The published file, or the folder that holds it.", metavar="PATH")],
@@ -40,15 +41,18 @@ def import_(
     ] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Write a manifest (video,label,start_frame,end_frame,split), or for sets of video retrieval a truth (JSON).
+    """Write a manifest (video,label,times,split), or for sets of video retrieval a truth (JSON).
 
-    Retrieval sets are read from JSON or the published pickle, whose code is never run; pairs from a CSV.
+    THUMOS14 and ActivityNet are read from the annotation JSON, from THUMOS14's text files, or from W-TALC's .npy files.
+    Retrieval sets are read from JSON or the published pickle; pairs from a CSV. Code in pickles is never run.
 
     [bold]Examples[/bold]
 
       vidlang datasets import ucf-crime VadCLIP/list/ -o ucf-crime.csv
 
       vidlang datasets import xd-violence annotations/ -o xd.csv --match-cache
+
+      vidlang datasets import thumos14 gt.json -o thumos14.csv
 
       vidlang datasets import fivr-5k fivr.pickle -o fivr-5k.json
     """

@@ -18,7 +18,7 @@ from vidlang.core.errors import BadAnnotation
 
 MAX_BYTES = 64 * 2**20
 """The largest published file has 3.5 MB."""
-_FORMATS = {
+FORMATS = {
     "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I",
     "u8": "Q", "b1": "?",
 }  # fmt: skip
@@ -45,7 +45,7 @@ class _Scalar:
             return content.decode(
                 f"utf-32-{'be' if dtype.order == '>' else 'le'}" if dtype.code[0] == "U" else "latin-1"
             )
-        return struct.unpack(dtype.order + _FORMATS[dtype.code], content)[0]
+        return struct.unpack(dtype.order + FORMATS[dtype.code], content)[0]
 
 
 class _Encoded:
@@ -57,7 +57,9 @@ class _Encoded:
         return text.encode("latin-1")
 
 
-class _PlainOnly(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
+    """Sets, numbers and bytes are all that a pickle may ask for."""
+
     def find_class(self, module: str, name: str) -> Any:
         if module in ("builtins", "__builtin__") and name in ("set", "frozenset"):
             return {"set": set, "frozenset": frozenset}[name]
@@ -83,7 +85,7 @@ def load_plain(data: bytes, where: str | Path) -> Any:
         raise BadAnnotation(f"{where} has {len(data):,} bytes, published files have a few million: get the file again.")
     try:
         _check_places(data)
-        return _PlainOnly(io.BytesIO(data), encoding="latin-1").load()
+        return PlainUnpickler(io.BytesIO(data), encoding="latin-1").load()
     except Exception as error:
         # Whatever a crafted pickle makes the unpickler raise, it is a file that is not to be trusted.
         raise BadAnnotation(

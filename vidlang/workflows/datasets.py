@@ -6,7 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 from vidlang.core import BadInput
-from vidlang.datasets import RETRIEVAL_DATASETS, import_dataset, import_retrieval
+from vidlang.core.labels import Label
+from vidlang.datasets import (
+    LOCALIZATION_DATASETS,
+    RETRIEVAL_DATASETS,
+    import_dataset,
+    import_localization,
+    import_retrieval,
+)
 from vidlang.datasets.manifest import match_ids, write_manifest
 from vidlang.datasets.retrieval import truth_to_json
 from vidlang.store.atomic import write_text
@@ -51,21 +58,39 @@ def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None)
     return f"Wrote {out}: {len(truth.queries)} queries, {positives} labelled pairs, {size}{edition}.", notes
 
 
-def import_to_manifest(name: str, folder: Path, out: Path, workspace: Workspace | None) -> tuple[str, list[str]]:
-    """Write the manifest; returns one line about it and notes.
+def import_to_manifest(name: str, path: Path, out: Path, workspace: Workspace | None) -> tuple[str, list[str]]:
+    """Write the manifest, and ambiguous segments beside it where the data set has them; returns one line and notes.
 
     workspace: where given, the labels take the ids of its cached videos, matched by file name.
     """
-    labels = import_dataset(name, folder)
-    notes = []
+    labels, ambiguous, notes = _read(name, path)
     if workspace is not None:
         known = sorted({entry.key.video_id for entry in open_cache(workspace).entries()})
         total = len(labels)
         labels = match_ids(labels, known, allow_missing=True)
+        ambiguous = match_ids(ambiguous, known, allow_missing=True)
         if len(labels) < total:
             notes.append(f"{total - len(labels)} of {total} listed videos are not in the cache and are left out")
     write_text(out, write_manifest(labels))
+    if ambiguous:
+        beside = ambiguous_file(out)
+        write_text(beside, write_manifest(ambiguous))
+        count = sum(len(label.segments) for label in ambiguous)
+        notes.append(f"{count} ambiguous segments are in {beside}, for eval localization --protocol snippets")
     splits = Counter(label.split or "no split" for label in labels)
     segments = sum(len(label.segments) for label in labels)
     parts = ", ".join(f"{count} {split}" for split, count in sorted(splits.items()))
     return f"Wrote {out}: {len(labels)} videos ({parts}), {segments} true segments.", notes
+
+
+def ambiguous_file(manifest: Path) -> Path:
+    """Where the ambiguous segments of a manifest are: ``labels.csv`` → ``labels.ambiguous.csv``."""
+    return manifest.with_name(f"{manifest.stem}.ambiguous.csv")
+
+
+def _read(name: str, path: Path) -> tuple[list[Label], list[Label], list[str]]:
+    """Labels, ambiguous segments, notes."""
+    if name not in LOCALIZATION_DATASETS:
+        return import_dataset(name, path), [], []
+    annotations = import_localization(name, path)
+    return list(annotations.labels), list(annotations.ambiguous), list(annotations.notes)
