@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, Worksp
 from vidlang.cli.render import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
+    from vidlang.workflows.evaluate_localization import LocalizationReport
     from vidlang.workflows.evaluate_retrieval import RetrievalReport
 
 app = typer.Typer(help="Metrics from stored results and labels; no model is loaded.", no_args_is_help=True)
@@ -25,6 +27,22 @@ class DetectionMode(str, Enum):
 class CountMode(str, Enum):
     clean = "clean"
     reference = "reference"
+
+
+class LocalizationProtocol(str, Enum):
+    thumos14 = "thumos14"
+    activitynet = "activitynet"
+    snippets = "snippets"
+
+
+class ApArea(str, Enum):
+    interp = "interp"
+    hits = "hits"
+
+
+class OutsideMode(str, Enum):
+    wrong = "wrong"
+    drop = "drop"
 
 
 @app.callback()
@@ -147,5 +165,119 @@ def _show_retrieval(report: RetrievalReport) -> None:
     say(f"{scores.num_queries} queries, {searched} videos searched")
     for line in scores.coverage.lines():
         say(f"coverage of {line}")
+    for note in report.notes:
+        warn(f"Note: {note}")
+
+
+@app.command()
+def localization(
+    results: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A detections.jsonl, predictions in ActivityNet's JSON format, or the folder that localize wrote.",
+            show_default="the newest",
+            metavar="[RESULTS]",
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            help="CSV of video,label,start,end and more, or an annotation JSON of THUMOS14 or ActivityNet.",
+            show_default=False,
+            metavar="FILE",
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Judge only this split of the manifest.", metavar="NAME")] = None,
+    protocol: Annotated[
+        LocalizationProtocol,
+        typer.Option(
+            help="thumos14: tIoU 0.1 to 0.7; activitynet: 0.5 to 0.95; snippets: as thumos14, times rounded to I3D "
+            "snippets and predictions in ambiguous segments left out.",
+            metavar="NAME",
+        ),
+    ] = LocalizationProtocol.thumos14,
+    tiou: Annotated[
+        str | None,
+        typer.Option(
+            help="Thresholds instead: 0.3,0.5 or first:step:last.", show_default="those of the protocol", metavar="LIST"
+        ),
+    ] = None,
+    ap: Annotated[
+        ApArea, typer.Option("--ap", help="interp: interpolated precision; hits: mean precision at the hits.")
+    ] = ApArea.interp,
+    outside: Annotated[
+        OutsideMode,
+        typer.Option(
+            help="Predictions in other videos than the truth's: wrong, as published evaluators count, or drop."
+        ),
+    ] = OutsideMode.wrong,
+    ambiguous: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ambiguous segments for the protocol snippets: CSV or Ambiguous_test.txt.",
+            show_default="beside the manifest",
+            metavar="FILE",
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """mAP of action segments at tIoU thresholds, by the rules of ActivityNet and THUMOS14.
+
+    Videos are matched with the truth by file name, whatever their folder and extension.
+
+    [bold]Examples[/bold]
+
+      vidlang eval localization --manifest thumos14.csv --split test
+
+      vidlang eval localization predictions.json --manifest gt.json --split validation --protocol activitynet
+    """
+    from vidlang.workflows.evaluate_localization import evaluate_localization, thresholds_of
+    from vidlang.workflows.workspace import open_workspace
+
+    report = evaluate_localization(
+        open_workspace(workspace),
+        results,
+        manifest=manifest,
+        split=split,
+        protocol=protocol.value,
+        thresholds=None if tiou is None else thresholds_of(tiou),
+        area=ap.value,
+        ambiguous=ambiguous,
+        outside=outside.value,
+    )
+    if json:
+        print_json(report.to_dict())
+    else:
+        _show_localization(report)
+
+
+def _show_localization(report: LocalizationReport) -> None:
+    scores = report.scores
+    say(f"protocol {scores.protocol}, AP {scores.area}; {report.source}")
+    # Four thresholds and long class names fit on a line of 80 columns; --json has all.
+    shown = range(0, len(scores.thresholds), -(-len(scores.thresholds) // 4))
+    print_table(
+        ["class", "true", "found", *(f"@{scores.thresholds[i]:g}" for i in shown), "mean"],
+        [
+            [name, true, found, *(scores.per_class[i][c] for i in shown), fmean(row[c] for row in scores.per_class)]
+            for c, (name, true, found) in enumerate(
+                zip(scores.class_names, scores.num_instances, scores.num_predicted, strict=True)
+            )
+        ],
+    )
+    averages = [[f"mean of {name}", value] for name, value in scores.averages.items()]
+    if not averages and len(scores.thresholds) > 1:
+        averages = [["mean of all", scores.average]]
+    print_table(
+        ["tIoU", "mAP"],
+        [[f"{threshold:g}", value] for threshold, value in zip(scores.thresholds, scores.mean, strict=True)] + averages,
+    )
+    left_out = sum(scores.skipped.values())
+    say(
+        f"{scores.num_videos} videos, {sum(scores.num_instances)} true segments, {sum(scores.num_predicted)} "
+        f"predictions judged, {left_out} left out"
+    )
     for note in report.notes:
         warn(f"Note: {note}")
