@@ -191,7 +191,7 @@ def test_text_files_give_one_label_per_video(text_files):
         seconds("CliffDiving", 7, 8.5),
         seconds("Diving", 1, 2),
     )
-    assert any("Diving_test.txt" not in note and "_test.txt, 18 missing" in note for note in annotations.notes)
+    assert any("BasketballDunk_test.txt" in note and "18 missing" in note for note in annotations.notes)
 
 
 def test_ambiguous_segments_are_no_class(text_files):
@@ -202,6 +202,15 @@ def test_ambiguous_segments_are_no_class(text_files):
         "video_validation_0000266": (seconds("Ambiguous", 0, 1.5),),
         "video_test_0000004": (seconds("Ambiguous", 5, 6),),
     }
+
+
+def test_ambiguous_segments_of_a_file_are_beside_it(tmp_path):
+    path = database(tmp_path / "thumos.json", a=("test", [("Diving", 3, 4)]))
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "Ambiguous_val.txt").write_text("a 7 8\n")
+    (tmp_path / "Ambiguous_test.txt").write_text("a 5 6\n")
+    (label,) = import_localization("thumos14", path).ambiguous
+    assert (label.split, label.segments) == ("test", (seconds("Ambiguous", 5, 6),))
 
 
 def test_a_bad_line_is_named(text_files):

@@ -110,9 +110,9 @@ def _read_class_files(files: dict[tuple[str, str], Path]) -> tuple[list[Label], 
 
 
 def _ambiguous(path: Path, labels: Iterable[Label]) -> list[Label]:
-    """Ambiguous segments of the listed videos, from files in the folder of the annotations or below it."""
-    folder = path if path.is_dir() else path.parent
-    found = (sorted(folder.rglob(f"Ambiguous_{subset}.txt")) for subset in ("val", "test"))
+    """Ambiguous segments of the listed videos, from files beside the annotation file, or in the folder or below it."""
+    names = [f"Ambiguous_{subset}.txt" for subset in ("val", "test")]
+    found = [sorted(path.rglob(name)) if path.is_dir() else list(path.parent.glob(name)) for name in names]
     files = [paths[0] for paths in found if paths]
     splits = {label.video_id: label.split for label in labels}
     unclear = merge_labels(label for file in files for label in read_ambiguous(file))

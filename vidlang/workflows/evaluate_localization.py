@@ -173,12 +173,12 @@ def thresholds_of(text: str) -> tuple[float, ...]:
     """
     try:
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        numbers = list(dict.fromkeys(number for part in parts for number in _range_of(part)))
+        numbers = tuple(dict.fromkeys(float(number) for part in parts for number in _range_of(part)))
     except (InvalidOperation, ValueError) as error:
         raise BadInput(f"--tiou takes 0.3,0.5 or first:step:last such as 0.1:0.1:0.7, got {text!r}.") from error
     if not numbers or not all(0 < number <= 1 for number in numbers):
         raise BadInput(f"--tiou takes thresholds above 0 and up to 1, got {text!r}.")
-    return tuple(map(float, numbers))
+    return numbers
 
 
 def _range_of(part: str) -> list[Decimal]:
