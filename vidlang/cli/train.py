@@ -32,7 +32,7 @@ from vidlang.cli.options import (
     with_options,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
-from vidlang.cli.retrieve import ComponentsOption, WhiteningChoice, WhiteningOption
+from vidlang.cli.retrieve import ComponentsOption
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
@@ -148,6 +148,11 @@ class StrengthChoice(str, Enum):
     strong = "strong"
 
 
+TrainWhiteningChoice = Enum(  # str.center forbids the class form
+    "TrainWhiteningChoice",
+    {"auto": "auto", "none": "none", "center": "center", "whiten": "whiten", "pairs": "pairs"},
+    type=str,
+)
 TcaPresetChoice = Enum("TcaPresetChoice", {name: name for name in TCA_PRESETS}, type=str)  # type: ignore[misc]
 
 
@@ -175,7 +180,12 @@ def tca(
     strength: Annotated[
         StrengthChoice, typer.Option(help="How far copies are edited: mild or strong.", metavar="NAME")
     ] = StrengthChoice.mild,
-    whitening: WhiteningOption = WhiteningChoice["auto"],
+    whitening: Annotated[
+        TrainWhiteningChoice,  # type: ignore[valid-type]
+        typer.Option(
+            help="none, center, whiten, pairs (by how videos differ that show the same), or auto.", metavar="NAME"
+        ),
+    ] = TrainWhiteningChoice["auto"],
     components: ComponentsOption = None,
     val_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the sources that choose the epoch.", metavar="X")
@@ -230,7 +240,7 @@ def tca(
             manifest=manifest,
             num_copies=copies,
             strength=strength.value,
-            whitening=whitening.value,  # type: ignore[arg-type]
+            whitening=str(whitening.value),  # type: ignore[attr-defined, arg-type]
             num_components=components,
             val_fraction=val_fraction,
             test_fraction=test_fraction,

@@ -11,7 +11,7 @@ A run writes ``results/train/tca/<name>/``: ``run.json``, ``log.jsonl``, ``curve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -22,6 +22,7 @@ from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingFeatures, P
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
 from vidlang.datasets.retrieval import import_retrieval, match_names, read_truth
 from vidlang.methods.tca.config import TcaConfig, preset
+from vidlang.methods.tca.whitening import fit_within_groups
 from vidlang.metrics.retrieval import TaskScores, evaluate
 from vidlang.report.timeline import curves_png
 from vidlang.store.atomic import write_bytes
@@ -49,6 +50,8 @@ LEAST_WEIGHT = 0.5
 """Rows that weigh less show nothing to learn from."""
 LABEL_PAIRS = 20
 """Pairs that each video of a class enters, at most."""
+MIN_SOURCES = 30
+"""Sources with positives from which on ``auto`` whitens by pairs."""
 MIN_HELD_OUT = 3
 """Fewer videos than this choose no epoch and measure nothing."""
 
@@ -67,7 +70,8 @@ class TrainTcaOptions:
     manifest: Path | None = None
     num_copies: int = 4
     strength: Literal["mild", "strong"] = "mild"
-    whitening: Literal["auto", "none", "center", "whiten"] = "auto"
+    whitening: Literal["auto", "none", "center", "whiten", "pairs"] = "auto"
+    """``pairs``: by how videos differ that show the same; ``auto``: that, where there are enough of them."""
     num_components: int | None = None
     val_fraction: float = 0.2
     """Share of the sources that choose the epoch."""
@@ -325,11 +329,7 @@ class _Rows(Sequence[Array]):
         self.kept = [self._read(item) for item in items] if total <= MEMORY_BYTES else None
 
     def _read(self, item: _Item) -> Array:
-        features = item.cache.get(item.key)
-        values, _, weights = self.embedding.telling_rows(features)
-        telling = weights >= LEAST_WEIGHT
-        values = values[telling] if telling.any() else values
-        whitening = self.embedding.whitening
+        values, whitening = _telling(self.embedding, item), self.embedding.whitening
         return whitening.apply(values) if whitening is not None else _unit(values)
 
     def __len__(self) -> int:
@@ -343,6 +343,13 @@ class _Rows(Sequence[Array]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self.kept[index] if self.kept is not None else self._read(self.items[index])
+
+
+def _telling(embedding: Embedding, item: _Item) -> Array:
+    """[T, D] rows as whitening takes them, without those that show nothing (unless all do)."""
+    values, _, weights = embedding.telling_rows(item.cache.get(item.key))
+    telling = weights >= LEAST_WEIGHT
+    return np.asarray(values[telling] if telling.any() else values, dtype=np.float32)
 
 
 def _unit(values: NDArray[np.floating]) -> Array:
@@ -364,11 +371,12 @@ class _Run:
 
     def train(self, progress: Progress) -> TrainTcaReport:
         from vidlang.methods.tca.data import TrainingSet
-        from vidlang.methods.tca.predict import Embedder, PlainEmbedder
+        from vidlang.methods.tca.predict import Embedder
         from vidlang.methods.tca.train import fit
 
         train, validation, test = self._split()
-        embedding = self._preparation(train, progress)
+        plain = self._preparation(train, progress)
+        embedding = self._learned_whitening(plain, train)
         width = embedding.whitening.width_out if embedding.whitening else self._width()
         rows = _Rows(self.material.items, embedding, width)
         groups = {source: number for number, source in enumerate(sorted({i.source for i in self.material.items}))}
@@ -391,7 +399,7 @@ class _Run:
             on_epoch=lambda report: run.keep(report.train_state),
             resume=resume,
         )
-        before = tested.metrics(PlainEmbedder(width))
+        before = self._untrained(plain, sorted(test or validation))
         trained = Embedder.from_state(result.state, self.config, width, _device(self.options.device))
         after = tested.metrics(trained)
         best = self._checkpoint(result.state, embedding.whitening, width, after, result.best_epoch)
@@ -444,7 +452,8 @@ class _Run:
                 values = _unit(item.cache.get(item.key).crop(0).values)
                 total, count = total + values.sum(axis=0), count + len(values)
             mean = (total / count).astype(np.float32)
-        plan = WhiteningPlan(self.options.whitening, self.options.num_components)
+        kind = "auto" if self.options.whitening == "pairs" else self.options.whitening
+        plan = WhiteningPlan(kind, self.options.num_components)
         num_rows = sum(item.num_rows for item in items)
 
         def blocks() -> Iterator[NDArray[np.float32]]:
@@ -453,6 +462,30 @@ class _Run:
 
         whitening = fit_whitening(blocks(), self._width(), plan, num_rows, len(items))
         return Embedding(self.recipe, whitening, blanks, mean, PlainEmbedder(), learned=False)
+
+    def _learned_whitening(self, plain: Embedding, train: set[int]) -> Embedding:
+        """The preparation with whitening by pairs, where it is wanted and there are enough of them."""
+        if self.options.whitening not in ("auto", "pairs"):
+            return plain
+        members: dict[str, list[int]] = {}
+        for number in sorted({index for pair in self.material.pairs if pair[0] in train for index in pair}):
+            members.setdefault(self.material.items[number].source, []).append(number)
+        if self.options.whitening == "auto" and len(members) < MIN_SOURCES:
+            return plain
+        means = [
+            np.stack([_telling(plain, self.material.items[number]).mean(axis=0) for number in group])
+            for group in members.values()
+        ]
+        middle = np.mean([group.mean(axis=0) for group in means], axis=0)
+        return replace(plain, whitening=fit_within_groups(means, middle))
+
+    def _untrained(self, plain: Embedding, held_out: Sequence[int]) -> dict[str, float]:
+        """Metrics of the rows as ``retrieve`` takes them without a checkpoint."""
+        from vidlang.methods.tca.predict import PlainEmbedder
+
+        width = plain.whitening.width_out if plain.whitening else self._width()
+        rows = _Rows(self.material.items, plain, width)
+        return _Judge(self.material.items, rows, held_out).metrics(PlainEmbedder(width))
 
     def _width(self) -> int:
         first = self.material.items[0]

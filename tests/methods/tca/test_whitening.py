@@ -10,7 +10,7 @@ from tca_golden import arrays, largest_difference, needs_golden
 
 from vidlang.core.errors import BadInput
 from vidlang.methods.tca import whitening
-from vidlang.methods.tca.whitening import Whitening, WhiteningFit, fit
+from vidlang.methods.tca.whitening import Whitening, WhiteningFit, fit, fit_within_groups
 
 DEVIATIONS = np.array([5.0, 3.0, 2.0, 1.0, 0.5, 0.1])
 
@@ -224,3 +224,39 @@ def test_the_recorded_file_is_applied_as_published(tag):
     assert largest_difference(read.apply(stored["test"], divide=False), stored[f"{tag}_nowhiten_out"]) <= 1e-5
     for name, array in read.to_npz_arrays().items():
         assert largest_difference(array, file[name]) <= 1e-6
+
+
+def test_a_direction_that_edits_change_counts_little_after_whitening_by_groups():
+    """Groups differ along x, their members along y, ten times as far."""
+    random = np.random.default_rng(3)
+    groups = []
+    for place in np.linspace(-1, 1, 20):
+        vectors = np.zeros((4, 3))
+        vectors[:, 0] = place
+        vectors[:, 1] = random.normal(0, 10, 4)
+        groups.append(vectors)
+    whitening = fit_within_groups(groups, np.zeros(3))
+
+    def cosine(a, b):
+        one, other = whitening.apply(np.array([a, b]))
+        return float(one @ other)
+
+    same, different = ([0.8, 9.0, 0.0], [0.8, -6.0, 0.0]), ([0.8, 5.0, 0.0], [-0.8, 5.0, 0.0])
+    assert np.dot(*same) < 0 < np.dot(*different)
+    assert cosine(*same) > 0.5
+    assert cosine(*different) < 0.0
+
+
+def test_whitening_by_groups_gives_unit_variance_within_them():
+    random = np.random.default_rng(4)
+    groups = [random.normal(size=5) + random.normal(size=(6, 5)) * [1, 2, 3, 4, 5] for _ in range(400)]
+    whitening = fit_within_groups(groups, np.zeros(5), shrinkage=0.0)
+    matrix = whitening.components / np.sqrt(whitening.variances)
+    within = np.concatenate([(group - group.mean(axis=0)) @ matrix for group in groups])
+    np.testing.assert_allclose(within.T @ within / (400 * 5), np.eye(5), atol=1e-5)
+
+
+def test_whitening_by_groups_needs_a_group_that_differs():
+    for groups in ([], [np.ones((1, 3))], [np.ones((2, 3))]):
+        with pytest.raises(BadInput, match="videos that show the same and differ"):
+            fit_within_groups(groups, np.zeros(3))
