@@ -8,7 +8,8 @@ with none. Every picture is brought to 240 x 320 at 12.5 frames per second, so n
 
 No second of footage is in both splits. Fights and CCTV scenes are split by clip, with neighbours left out, signs by
 signer, other backgrounds by clip. A class that has one clip is split in time: its first part trains, and after a gap
-its last part tests. Such a class is known again by its place as much as by its action.
+its last part tests. Such a class is known again by its place as much as by its action. README.md says which places the
+splits share.
 
 Writes
 
