@@ -9,6 +9,7 @@ import pytest
 from vidlang.core import BadInput, Detection, Segment
 from vidlang.store.activitynet_json import write_activitynet
 from vidlang.store.results import write_detections
+from vidlang.store.video_scores import write_video_scores
 from vidlang.workflows.datasets import import_annotations
 from vidlang.workflows.evaluate_localization import evaluate_localization, find_localization, thresholds_of
 
@@ -132,6 +133,31 @@ def test_the_answer_for_programs_says_what_was_counted(workspace, folder, manife
     assert answer["per_class"]["jump"] == {"instances": 2, "predictions": 2, "ap": {"0.5": 1.0, "0.75": 1.0}}
     assert answer["predictions"]["left_out"] == {"unknown_label": 1, "outside": 0, "ambiguous": 0}
     assert (answer["videos"], answer["instances"], answer["predictions"]["judged"]) == (2, 3, 3)
+
+
+def test_video_level_scores_beside_the_results_are_judged(workspace, folder, manifest):
+    write_detections(folder / "detections.jsonl", FOUND)
+    assert evaluate_localization(workspace, manifest=manifest).classification is None
+    scores = {
+        "films/a.mp4": {"jump": 0.2, "run": 0.9, "fly": 1.0},
+        "b": {"jump": 0.8, "run": 0.5, "fly": 0.0},
+        "c.mp4": {"jump": 0.1, "run": 0.95, "fly": 0.0},
+        "other": {"jump": 1.0},
+    }
+    write_video_scores(folder / "videos.jsonl", scores)
+    report = evaluate_localization(workspace, manifest=manifest)
+    # jump in all three; run in a alone, second of three
+    assert report.classification is not None and report.classification.per_class == {"jump": 1.0, "run": 0.5}
+    assert report.to_dict()["video_classification"] == {
+        "mAP": 0.75, "per_class": {"jump": 1.0, "run": 0.5}, "videos": 3,
+    }  # fmt: skip
+    write_video_scores(folder / "videos.jsonl", {"a": {"jump": 0.5}})
+    report = evaluate_localization(workspace, manifest=manifest)
+    assert "video-level mAP: 2 of 3 videos have no scores" in report.notes
+    assert "video-level mAP: classes without scores left out: run" in report.notes
+    write_video_scores(folder / "videos.jsonl", {"z": {"jump": 0.5}})
+    report = evaluate_localization(workspace, manifest=manifest)
+    assert report.classification is None and "scores no class" in report.notes[-1]
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,8 @@ def _show_localization(report: LocalizationReport) -> None:
         ["tIoU", "mAP"],
         [[f"{threshold:g}", value] for threshold, value in zip(scores.thresholds, scores.mean, strict=True)] + averages,
     )
+    if report.classification is not None:
+        say(f"video-level mAP {report.classification.mean_ap:.4f} over {report.classification.num_videos} videos")
     left_out = sum(scores.skipped.values())
     say(
         f"{scores.num_videos} videos, {sum(scores.num_instances)} true segments, {sum(scores.num_predicted)} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -14,9 +14,10 @@ from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import path_key
 from vidlang.datasets.retrieval import match_names
 from vidlang.datasets.temporal import SPLITS, read_ambiguous, read_database
-from vidlang.metrics.localization import Area, LocalizationScores, Outside, Protocol, evaluate
+from vidlang.metrics.localization import Area, LocalizationScores, Outside, Protocol, evaluate, video_classification
 from vidlang.store.activitynet_json import read_activitynet
 from vidlang.store.results import read_detections
+from vidlang.store.video_scores import VIDEO_SCORES_FILE, read_video_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.datasets import ambiguous_file
 
@@ -24,6 +25,15 @@ RESULT_FILES = ("detections.jsonl", "events.jsonl", "detections.json")
 """What a folder of results may hold, the most usual first."""
 FILE_PREFIX = "v_"
 """Files of ActivityNet are called ``v_<id>.mp4``; its annotations name the id alone."""
+
+
+@dataclass(frozen=True)
+class VideoClassification:
+    """How well video-level scores tell which classes a video has; not interpolated."""
+
+    mean_ap: float
+    per_class: Mapping[str, float]
+    num_videos: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class LocalizationReport:
     ambiguous: str | None
     """The file of ambiguous segments, where the protocol uses one."""
     notes: tuple[str, ...]
+    classification: VideoClassification | None = None
+    """Where the results have video-level scores."""
 
     def to_dict(self) -> dict[str, Any]:
         scores = self.scores
@@ -70,6 +82,13 @@ class LocalizationReport:
                 }
                 for c, name in enumerate(scores.class_names)
             },
+            "video_classification": None
+            if self.classification is None
+            else {
+                "mAP": self.classification.mean_ap,
+                "per_class": dict(self.classification.per_class),
+                "videos": self.classification.num_videos,
+            },
             "notes": list(self.notes),
         }
 
@@ -86,7 +105,8 @@ def evaluate_localization(
     ambiguous: Path | None = None,
     outside: Outside = "wrong",
 ) -> LocalizationReport:
-    """mAP of stored segments; videos are matched with the truth by file name where the paths differ.
+    """mAP of stored segments, and of video-level scores where a ``videos.jsonl`` is beside them; videos are matched
+    with the truth by file name where the paths differ.
 
     results: a ``detections.jsonl``, predictions in ActivityNet's JSON format, or a folder with one; None: the newest in
         the workspace
@@ -113,8 +133,34 @@ def evaluate_localization(
         ambiguous=[] if unclear is None else _labels_under_truth_names(_read_ambiguous(unclear), labels),
         outside=outside,
     )
+    classification, more = _classification(path.with_name(VIDEO_SCORES_FILE), labels)
     used = None if unclear is None else str(unclear)
-    return LocalizationReport(scores, str(path), str(manifest), split, used, (*notes, *scores.notes))
+    notes = [*notes, *scores.notes, *more]
+    return LocalizationReport(scores, str(path), str(manifest), split, used, tuple(notes), classification)
+
+
+def _classification(path: Path, labels: Sequence[Label]) -> tuple[VideoClassification | None, list[str]]:
+    """Average precision of the scores beside the results, and notes; None where there are none."""
+    if not path.is_file():
+        return None, []
+    stored = read_video_scores(path)
+    names = _names(stored, labels)
+    scored = {names[video_id]: scores for video_id, scores in stored.items() if video_id in names}
+    judged = [label for label in labels if label.video_id in scored]
+    known = set.intersection(*(set(scored[label.video_id]) for label in judged)) if judged else set()
+    asked = {name for label in judged for name in label.classes}
+    classes = sorted(known & asked)
+    if not classes:
+        return None, [f"no video-level mAP: {path.name} scores no class of a video of the truth"]
+    values = [[scored[label.video_id][name] for name in classes] for label in judged]
+    found = video_classification(values, [[name in label.classes for name in classes] for label in judged])
+    notes = []
+    if len(judged) < len(labels):
+        notes.append(f"video-level mAP: {len(labels) - len(judged)} of {len(labels)} videos have no scores")
+    if asked - known:
+        notes.append(f"video-level mAP: classes without scores left out: {', '.join(sorted(asked - known)[:3])}")
+    per_class = {name: value for name, value in zip(classes, found.per_class, strict=True) if value is not None}
+    return VideoClassification(found.mean, per_class, len(judged)), notes
 
 
 def read_labels(manifest: Path, split: str | None = None) -> list[Label]:
