@@ -14,7 +14,8 @@ from text_tower import random_tower
 from wtal_small import Toy, equal, small, small_set
 
 from vidlang.core.errors import BadCheckpoint, BadInput
-from vidlang.methods.wtal.data import Batch
+from vidlang.methods.wtal.data import Batch, training_set
+from vidlang.methods.wtal.predict import Predictor
 from vidlang.methods.wtal.pseudo_labels import confident, hard
 from vidlang.methods.wtal.train import Trainer, fit
 from vidlang.nn.fit import TrainState
@@ -351,6 +352,29 @@ def test_an_interrupted_epoch_leaves_the_last_finished_one_untouched():
 
     fit(videos, config, tower, on_epoch=keep)
     assert equal(reports[0].train_state.tensors(), kept[0])
+
+
+def test_a_training_state_predicts_what_the_model_does_at_that_moment():
+    config = small(warmup_steps=2, min_batches=1)
+    videos, tower = small_set(config)
+    reports = []
+    result = fit(videos, config, tower, on_epoch=reports.append)
+    rows = videos.vlp(0), videos.cbp(0)
+    for state in (reports[-2].train_state.model, reports[-1].train_state.model, result.last_state):
+        curves = Predictor.from_state(state, config, videos.class_names, videos.prompts, tower).predict(*rows)
+        assert np.isfinite(curves.cbp).all()
+    assert "pseudo_labels" in reports[-2].train_state.model
+    assert equal(reports[-1].train_state.model, result.last_state)
+
+
+def test_half_precision_features_train_as_their_float32_copies_do():
+    config = small(cbp_inputs="differences", warmup_steps=2, min_batches=1)
+    toy = Toy(2)
+    videos = [toy.labelled(video) for video in toy.videos(3)]
+    half = [video._replace(rows=video.rows.astype(np.float16)) for video in videos]
+    whole = [video._replace(rows=video.rows.astype(np.float32)) for video in half]
+    first, second = (fit(training_set(some, toy.names, config), config, toy.tower).state for some in (half, whole))
+    assert equal(first, second)
 
 
 def test_notes_of_data_and_texts_are_handed_on():

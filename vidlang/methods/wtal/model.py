@@ -13,6 +13,9 @@ from vidlang.methods.wtal.vlp import Vlp
 from vidlang.nn.seed import seeded
 from vidlang.nn.text import TextEncoder
 
+PSEUDO_LABELS = "pseudo_labels"
+"""Name under which the model part of a training state holds H of all videos, [all snippets, C]; no weight."""
+
 
 class Wtal(nn.Module):
     """CBP and VLP. Names of weights are ``cbp.…`` and ``vlp.…``."""
@@ -40,11 +43,12 @@ def new_model(
 
 
 def load_model(state: Mapping[str, Tensor], config: WtalConfig, text: TextEncoder, num_classes: int) -> Wtal:
-    """A model with these weights, in evaluation mode.
+    """A model with these weights, in evaluation mode. The model part of a training state does as well.
 
     Raises:
         BadCheckpoint: names or shapes of weights do not fit the config, the classes or the text tower.
     """
+    state = {name: value for name, value in state.items() if name != PSEUDO_LABELS}
     mean = state.get("cbp.standardise.mean")
     if mean is None or mean.ndim != 1:
         raise BadCheckpoint("The weights are not of a WTAL model: cbp.standardise.mean is missing.")
@@ -58,5 +62,5 @@ def load_model(state: Mapping[str, Tensor], config: WtalConfig, text: TextEncode
             f"The weights do not fit this model, its {num_classes} classes or text encoder: {name} is "
             f"{got.get(name, 'missing')}, expected {expected.get(name, 'nothing of that name')} ({len(wrong)} such)."
         )
-    model.load_state_dict(dict(state))
+    model.load_state_dict(state)
     return model.eval()

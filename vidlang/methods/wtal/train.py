@@ -27,7 +27,7 @@ from vidlang.methods.wtal.cbp import CbpOutput
 from vidlang.methods.wtal.config import WtalConfig
 from vidlang.methods.wtal.data import Batch, TrainingSet, check_signal, epoch_batches, steps_per_pass
 from vidlang.methods.wtal.loss import contrast, distillation, mil_loss
-from vidlang.methods.wtal.model import Wtal, new_model
+from vidlang.methods.wtal.model import PSEUDO_LABELS, Wtal, new_model
 from vidlang.methods.wtal.predict import Curves, Predictor
 from vidlang.methods.wtal.pseudo_labels import agreement, confident, hard, shares, without_conflicts
 from vidlang.methods.wtal.schedule import PHASE_NUMBERS, Phase, Schedule, Step, phase_losses
@@ -44,8 +44,6 @@ Validate = Callable[[Predictor], Mapping[str, float]]
 
 VIDEOS_AT_ONCE = 64
 """Training videos whose inputs are in memory together while pseudo-labels are counted."""
-PSEUDO_LABELS = "pseudo_labels"
-"""Name under which a training state holds H of all videos, [all snippets, C]."""
 LEAST_SHARE = 0.01
 """Foreground shares below this count as this much where growth is measured."""
 
@@ -235,7 +233,7 @@ class Trainer:
         with _seeded_on(self.device, int(torch.randint(2**62, (1,), generator=generator))):  # dropout
             for indices in batches:
                 batch = self.videos.batch(indices, self.config.num_rows, generator, self.H).to(self.device)
-                sums += torch.stack(self.step(phase.step, batch, generator)).detach().double().cpu()
+                sums += torch.stack(self.step(phase.step, batch, generator)).detach().cpu().double()
                 if not bool(sums.isfinite().all()):
                     raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
         losses = dict(zip(("cls", "kd", "fb", "loss"), (sums / len(batches)).tolist(), strict=True))
