@@ -301,6 +301,8 @@ def test_a_share_of_false_positives_chooses_the_threshold(workspace, scenes):
     assert report.made_by["threshold"] == judged.threshold
     assert ids(report, "one.mp4") == ["copy.mp4"] and ids(report, "0.mp4") == []
     searcher = Searcher(open_gallery(workspace, KEEP)[0].index, SearchOptions(similarity="chamfer"))
+    wider = retrieve(["one.mp4"], workspace, replace(options, max_false_positives=0.2)).false_positives
+    assert wider is not None and wider.rate == pytest.approx(0.2)
     values = np.sort(searcher.unrelated_videos())
     assert values[-3] < judged.threshold <= values[-2]  # copy and one let each other through
 
@@ -370,6 +372,16 @@ def test_complete_similarities_of_perfect_data_have_a_perfect_score(workspace, c
     assert judged.source.endswith("similarities.npz") and judged.scores.tasks[0].mean_ap == 1
     from_rankings = evaluate_retrieval(workspace, tmp_path / "out" / "rankings.jsonl", pairs=pairs)
     assert from_rankings.scores.tasks[0].mean_ap == 1
+
+
+def test_complete_similarities_are_those_of_the_hits_with_a_background_too(workspace, scenes, tmp_path):
+    options = replace(CACHED, complete=True, out=tmp_path / "out", background="[01].mp4")
+    report = retrieve(["one.mp4"], workspace, options)
+    found = read_similarities(tmp_path / "out" / "similarities.npz")
+    by_name = dict(zip(found.ids, found.values[0].tolist(), strict=True))
+    assert len(report.rankings[0].hits) == 3
+    for hit in report.rankings[0].hits:
+        assert by_name[hit.video_id] == pytest.approx(hit.similarity, abs=1e-6)
 
 
 def test_texts_alone_have_no_complete_similarities(workspace, films, tmp_path):

@@ -48,7 +48,7 @@ def scenes(cache, tmp_path) -> Path:
         rows = unit_rows(12, DIM, seed=number)
         put_seconds(cache, RECIPE, f"{number}a.mp4", rows)
         put_seconds(
-            cache, RECIPE, f"{number}b.mp4", rows + 0.25 * np.random.default_rng(90 + number).normal(size=(12, DIM))
+            cache, RECIPE, f"{number}b.mp4", rows + 0.7 * np.random.default_rng(90 + number).normal(size=(12, DIM))
         )
         lines.append(f"{number}a.mp4,{number}b.mp4")
     for number in range(3):
@@ -162,6 +162,7 @@ def test_the_ranking_before_training_is_that_of_the_rows_as_they_are(workspace, 
         ranked = sorted(products, key=lambda name: -max(products[name].max(1).mean(), products[name].max(0).mean()))
         other = query[0] + ("b.mp4" if query[1] == "a" else "a.mp4")
         precisions.append(1 / (ranked.index(other) + 1))
+    assert 0 < np.mean(precisions) < 1
     assert report.before["map"] == pytest.approx(np.mean(precisions), abs=1e-6)
     assert report.before["recall@1"] == pytest.approx(np.mean(np.array(precisions) == 1))
     assert all(0 <= value <= 1 for value in report.after.values())
@@ -217,7 +218,10 @@ def test_a_resumed_run_ends_with_the_same_weights(workspace, scenes, monkeypatch
     assert not ModelRegistry(workspace.models_dir).folder("tca", "whole").with_name("parts").exists()
     with pytest.raises(BadInput, match="started with another config"):
         train_tca([], workspace, replace(options, resume=True, changes={**SMALL, "epochs": 4}))
+    went_on = []
+    monkeypatch.setattr(RunFolder, "keep", lambda self, state: went_on.append(state.epoch) or real(self, state))
     parts = train_tca([], workspace, replace(options, resume=True))
+    assert went_on == [3]
     assert parts.folder.name == "parts" and parts.after == whole.after
     first, second = state_of(workspace, "whole"), state_of(workspace, "parts")
     assert first.keys() == second.keys()
@@ -328,7 +332,6 @@ def test_retrieval_takes_the_newest_checkpoint_and_plain_leaves_it_out(workspace
     assert trained.made_by["checkpoint"] == "first" and trained.made_by["method"] == "tca"
     plain = retrieve(["0a.mp4"], workspace, replace(options, gallery=GalleryOptions(checkpoint="plain")))
     assert plain.made_by["checkpoint"] is None and plain.made_by["method"] == "plain"
-    assert plain.rankings[0].hits[0].video_id == "0b.mp4"
     with pytest.raises(BadInput, match=r"The checkpoint first reads features .* plain\."):
         named = replace(options, gallery=GalleryOptions(checkpoint="first"))
         retrieve(["0a.mp4"], workspace, named, RecipeChanges(stride=8))
