@@ -142,7 +142,9 @@ def test_whitening_is_fitted_on_what_trains_alone(workspace, scenes, monkeypatch
     assert gallery.index.info().width == 8 and gallery.made_by["checkpoint"] == "w"
 
 
-def test_the_ranking_before_training_is_that_of_the_rows_as_they_are(workspace, scenes):
+def test_the_ranking_before_training_is_that_of_the_rows_as_they_are(workspace, scenes, monkeypatch):
+    judged, real = [], train_workflow.evaluate
+    monkeypatch.setattr(train_workflow, "evaluate", lambda truth, found: judged.append(found) or real(truth, found))
     report = train_tca([], workspace, replace(QUICK, pairs=scenes, name="first"))
     test, names = run_of(report)["test"], run_of(report)["videos"]
     cache = FeatureCache(workspace.cache_dir)
@@ -156,6 +158,7 @@ def test_the_ranking_before_training_is_that_of_the_rows_as_they_are(workspace, 
         first_of.setdefault(name[0] if name[0].isdigit() else name, name)
     gallery = [*test, *(name for source, name in first_of.items() if name not in test)]
     assert len(gallery) == 6 + 7 + 3
+    assert sorted(judged[-1].ids) == sorted(gallery)  # one video of each other source, so that each is one chance
     precisions = []
     for query in test:
         products = {name: rows(query) @ rows(name).T for name in gallery if name != query}
