@@ -280,6 +280,29 @@ def test_an_array_inside_comes_out_as_numpy_has_it(tmp_path):
     assert read_object_array(tmp_path / "x.npy") == [item.tolist() for item in inner]
 
 
+class Tampered:
+    """Pickles as an array whose state says what it likes."""
+
+    def __init__(self, shape, fortran):
+        self.state = (1, shape, np.dtype("<f8"), fortran, bytes(48))
+
+    def __reduce__(self):
+        rebuild, arguments, _ = np.zeros(1).__reduce__()
+        return rebuild, arguments, self.state
+
+
+@pytest.mark.parametrize(
+    ("shape", "fortran", "message"),
+    [((2, 3), True, "orders an array by columns"), ((7,), False, r"6 items for an array of shape \(7,\)")],
+)
+def test_an_array_inside_that_would_come_out_wrong_is_refused(tmp_path, shape, fortran, message):
+    np.save(tmp_path / "x.npy", objects([Tampered((2, 3), False), 0]), allow_pickle=True)
+    assert read_object_array(tmp_path / "x.npy")[0] == [[0.0] * 3] * 2
+    np.save(tmp_path / "x.npy", objects([Tampered(shape, fortran), 0]), allow_pickle=True)
+    with pytest.raises(BadAnnotation, match=message):
+        read_object_array(tmp_path / "x.npy")
+
+
 def test_arrays_that_do_not_pair_up_are_refused(arrays):
     with pytest.raises(BadAnnotation, match="count different videos"):
         import_localization("thumos14", arrays(subset=np.array([b"test"])))

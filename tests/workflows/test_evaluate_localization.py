@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from vidlang.core import BadInput, Detection, Segment
+from vidlang.datasets.manifest import read_manifest
 from vidlang.store.activitynet_json import write_activitynet
 from vidlang.store.results import write_detections
 from vidlang.store.video_scores import write_video_scores
@@ -198,6 +200,18 @@ def test_the_import_writes_ambiguous_segments_beside_the_manifest(tmp_path):
     assert (tmp_path / "t.csv").read_text() == "video,label,start,end,split\nv,Diving,1.0,2.0,test\n"
     with pytest.raises(BadInput, match="one edition"):
         import_annotations("thumos14", tmp_path, None, None, labels="official")
+
+
+def test_the_import_takes_the_ids_of_cached_videos(workspace, tmp_path, monkeypatch):
+    entries = {v: {"subset": "test", "annotations": [{"label": "Diving", "segment": [1, 2]}]} for v in ("v", "w")}
+    (tmp_path / "gt.json").write_text(json.dumps({"database": entries}))
+    (tmp_path / "Ambiguous_test.txt").write_text("v 5 6\nw 5 6\n")
+    cached = SimpleNamespace(entries=lambda: [SimpleNamespace(key=SimpleNamespace(video_id="films/v.mp4"))])
+    monkeypatch.setattr("vidlang.workflows.datasets.open_cache", lambda workspace: cached)
+    _, notes = import_annotations("thumos14", tmp_path, tmp_path / "t.csv", workspace)
+    assert "1 of 2 listed videos are not in the cache and are left out" in notes
+    for path in (tmp_path / "t.csv", tmp_path / "t.ambiguous.csv"):
+        assert [label.video_id for label in read_manifest(path)] == ["films/v.mp4"]
 
 
 @pytest.mark.parametrize(("protocol", "name"), [("thumos14", "thumos"), ("activitynet", "anet")])
