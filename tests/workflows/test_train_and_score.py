@@ -29,10 +29,11 @@ from vidlang.core.labels import LabelledSegment
 from vidlang.report.timeline import split_history
 from vidlang.store.checkpoints import ModelRegistry, load_train_state
 from vidlang.store.results import read_scores
+from vidlang.workflows.chosen import picture_path
 from vidlang.workflows.evaluate import evaluate_anomaly
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.runs import runs_folder
-from vidlang.workflows.score import ScoreOptions, find_events, picture_path, score
+from vidlang.workflows.score import ScoreOptions, find_events, score
 from vidlang.workflows.train_vadclip import TrainOptions, _panels, best_threshold, train_vadclip
 
 SMALL = {

@@ -14,7 +14,21 @@ from typing import Annotated
 import typer
 
 from vidlang import __version__
-from vidlang.cli import cache, datasets, demo, doctor, evaluate, extract, index, init, models, retrieve, score, train
+from vidlang.cli import (
+    cache,
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    index,
+    init,
+    localize,
+    models,
+    retrieve,
+    score,
+    train,
+)
 from vidlang.cli.render import warn
 from vidlang.core.errors import BadInput, UnknownName, VidlangError
 
@@ -53,6 +67,7 @@ app.command("doctor", rich_help_panel="Start")(doctor.command)
 app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
+app.command("localize", rich_help_panel="Work", no_args_is_help=True)(localize.command)
 app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")
 app.add_typer(cache.app, name="cache", rich_help_panel="Keep")

@@ -36,6 +36,8 @@ from vidlang.cli.retrieve import ComponentsOption
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
+from vidlang.methods.wtal.config import PRESETS as WTAL_PRESETS
+from vidlang.methods.wtal.config import WtalConfig
 
 app = typer.Typer(help="Train a head on cached features and register it.", no_args_is_help=True)
 
@@ -272,7 +274,92 @@ def tca(
         warn(f"Note: {note}")
 
 
+WtalPresetChoice = Enum("WtalPresetChoice", {name: name for name in WTAL_PRESETS}, type=str)  # type: ignore[misc]
+
+
+def wtal(
+    preset: Annotated[
+        WtalPresetChoice,  # type: ignore[valid-type]
+        typer.Option(help="robust: one's own videos; paper: as the paper says.", metavar="NAME"),
+    ] = WtalPresetChoice["robust"],
+    manifest: ManifestOption = None,
+    normal: Annotated[
+        str | None,
+        typer.Option(
+            help="Class that stands for no action.", show_default="normal, where there is one", metavar="NAME"
+        ),
+    ] = None,
+    second: Annotated[
+        str | None, typer.Option(help="Encoder of the second features in the cache, such as i3d.", metavar="NAME")
+    ] = None,
+    val_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the training videos that choose the phase.", metavar="X")
+    ] = 0.0,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Train and compare the paper's variants: CBP only, B, F, both, ...")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    encoder: EncoderOption = None,
+    stride: StrideOption = None,
+    pick: PickOption = None,
+    fps: FpsOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    **changes: Any,
+) -> None:
+    """WTAL: start and end of actions, learned from video labels alone.
+
+    A classification branch and a CLIP branch teach each other what each is sure of. Times in the manifest are read for
+    measuring only. Give videos without any action too (class normal).
+
+    [bold]Examples[/bold]
+
+      vidlang train wtal --manifest labels.csv
+
+      vidlang train wtal --manifest labels.csv --ablation
+    """
+    from vidlang.workflows.recipe import RecipeChanges
+    from vidlang.workflows.train_wtal import TrainWtalOptions, train_wtal
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    report = train_wtal(
+        place,
+        TrainWtalOptions(
+            preset=str(preset.value),  # type: ignore[attr-defined]
+            changes=given(WtalConfig, changes),
+            manifest=manifest,
+            normal=normal,
+            second=second,
+            val_fraction=val_fraction,
+            ablation=ablation,
+            name=name,
+            resume=resume,
+            device=device or place.settings.device,
+        ),
+        RecipeChanges(encoder=encoder, stride=stride, pick=pick and pick.value, fps=fps),
+        TerminalProgress(quiet),
+    )
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        for line in report.summary:
+            say(line)
+        if report.table:
+            print_table([f"measured on {report.measured_on}", *report.columns[1:]], report.table)
+        say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang localize video.mp4")
+    for note in () if quiet else report.notes:
+        warn(f"Note: {note}")
+
+
 METHOD_OPTIONS = options_from(VadClipConfig, "VadCLIP (defaults of the preset custom)")
 app.command("vadclip")(with_options(vadclip, METHOD_OPTIONS))
 TCA_OPTIONS = options_from(TcaConfig, "TCA (defaults of the preset custom)")
 app.command("tca")(with_options(tca, TCA_OPTIONS))
+WTAL_OPTIONS = options_from(WtalConfig, "WTAL (defaults of the preset robust)")
+app.command("wtal")(with_options(wtal, WTAL_OPTIONS))

@@ -38,12 +38,12 @@ from vidlang.store.workspace import Workspace
 from vidlang.video.frames_reader import read_image
 from vidlang.video.reader import IMAGE_EXTENSIONS, identify
 from vidlang.video.shot_borders import ShotBorders
+from vidlang.workflows.chosen import honesty, picture_path
 from vidlang.workflows.embedding import Embedded
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
 from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
-from vidlang.workflows.score import picture_path
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def retrieve(
         **gallery.made_by,
         "similarity": options.search.similarity,
         "threshold": searcher.options.threshold,
-        **_honesty(gallery),
+        **honesty(gallery.encoder_name),
     }
     report = RetrieveReport(
         rankings=tuple(rankings),
@@ -433,13 +433,3 @@ def _read_comparator(path: Path) -> Comparator:
     from vidlang.store.checkpoints import read_torch_state
 
     return load_comparator(read_torch_state(path))
-
-
-def _honesty(gallery: Gallery) -> dict[str, str]:
-    """What must be said with every result of a weak encoder."""
-    from vidlang.encoders.registry import MINI, find_encoder
-
-    if gallery.recipe.encoder != MINI:
-        return {}
-    spec = find_encoder(MINI)
-    return {"note": f"made with the bundled encoder 'mini': {spec.note}"} if spec else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,17 +24,14 @@ from vidlang.core import (
 )
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.core.segments import run_segment, runs
-from vidlang.datasets.manifest import read_manifest
-from vidlang.datasets.matching import match_ids
-from vidlang.encoders.registry import find_encoder
 from vidlang.report.sparkline import sparkline
 from vidlang.report.timeline import timeline_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.names import safe_component
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 
@@ -155,8 +151,9 @@ def score(
     scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
     if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
         raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
+    only = wanted_videos(options.manifest, options.split)
     if options.cached:
-        outcomes = _cached(cache, scorer.recipe, [str(path) for path in paths], _wanted(options))
+        outcomes = cached_outcomes(cache, scorer.recipe, [str(path) for path in paths], only)
     else:
         extracted = extract_videos(
             find_inputs(paths, cache),
@@ -165,7 +162,7 @@ def score(
             scorer.load_encoder,
             extraction or ExtractOptions(),
             progress,
-            only=_wanted(options),
+            only=only,
         )
         outcomes = list(extracted.outcomes)
     folder = options.out or workspace.results_dir / "score" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
@@ -196,40 +193,6 @@ def score(
     if report.scores:
         _write(report, options.plot, progress)
     return report
-
-
-def _wanted(options: ScoreOptions) -> Callable[[Sequence[str]], set[str]] | None:
-    """Which of the found videos the manifest lists; None where there is none, so that all are wanted."""
-    if options.manifest is None:
-        return None
-    manifest, split = options.manifest, options.split
-
-    def choose(ids: Sequence[str]) -> set[str]:
-        labels = [label for label in read_manifest(manifest) if split is None or label.split == split]
-        found = {label.video_id for label in match_ids(labels, ids, missing=[])}
-        if not found:
-            raise BadInput(f"None of the given videos is in {manifest}" + (f" with split {split!r}." if split else "."))
-        return found
-
-    return choose
-
-
-def _cached(
-    cache: FeatureCache,
-    recipe: FeatureRecipe,
-    patterns: Sequence[str],
-    only: Callable[[Sequence[str]], set[str]] | None,
-) -> list[Outcome]:
-    """Videos of the cache whose id matches a pattern, and that ``only`` wants."""
-    ids = sorted(key.video_id for key in cache.keys(recipe))
-    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
-    if not found:
-        raise BadInput(
-            f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}. "
-            "vidlang cache list '*' shows what is there."
-        )
-    wanted = set(found) if only is None else only(found)
-    return [Outcome(video_id, "skipped", "from the cache") for video_id in found if video_id in wanted]
 
 
 def find_events(scores: Scores, threshold: float, min_seconds: float = 0.0) -> tuple[Detection, ...]:
@@ -328,7 +291,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
             "recipe": recipe.to_dict(),
             "branch": branch,
             "threshold": threshold,
-            **_honesty(encoder_name, *notes),
+            **honesty(encoder_name, *notes),
         },
     )
 
@@ -358,7 +321,7 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
             "recipe": recipe.to_dict(),
             "branch": "a",
             "threshold": threshold,
-            **_honesty(encoder_name),
+            **honesty(encoder_name),
         },
     )
 
@@ -388,19 +351,6 @@ def _class_texts(encoder: Encoder, labels: Sequence[str]) -> Tensor:
     return torch.cat([ensemble(encode(NORMAL_PHRASES)[None]), encode(labels)])
 
 
-def encoder_of(checkpoint: Checkpoint) -> str:
-    """The name or path that loads the encoder which a checkpoint was trained with."""
-    return str(checkpoint.extra.get("encoder", checkpoint.recipe.encoder))
-
-
-def _honesty(encoder_name: str, *notes: str) -> dict[str, str]:
-    """What must be said with every result: of a weak encoder, and what else is given."""
-    spec = find_encoder(encoder_name)
-    weak = [f"made with the bundled encoder 'mini': {spec.note}"] if spec and spec.name == "mini" else []
-    said = "; ".join([*notes, *weak])
-    return {"note": said} if said else {}
-
-
 def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:
     """scores.jsonl, scores.csv, events.jsonl, events.csv, and one picture per video."""
     report.folder.mkdir(parents=True, exist_ok=True)
@@ -421,11 +371,6 @@ def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:
 def _write_csv(path: Path, text: str) -> None:
     """In UTF-8; bytes of a file name that are not, as escapes."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def picture_path(folder: Path, video_id: str) -> Path:
-    """Where the timeline of a video lies: ``fight/x.mp4`` → ``fight__x.mp4.png``."""
-    return folder / (safe_component(video_id.replace("/", "__")) + ".png")
 
 
 def describe(report: ScoreReport) -> str:

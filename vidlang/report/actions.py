@@ -1,0 +1,77 @@
+"""A picture of actions in time: the probability of each class over a video, and the segments that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core.results import Detection
+from vidlang.core.segments import Segment
+from vidlang.report.timeline import as_png, clock, clock_unit, picture_style, reduce_rows, shorten, tick_step
+
+MAX_CLASSES = 8
+"""Classes with a row; those with the highest peak."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Okabe and Ito's palette, told apart by colour-blind people."""
+BARS = 5
+"""Segments of a class that have a bar, the best ones."""
+
+
+def actions_png(
+    name: str,
+    seconds: NDArray[np.float64],
+    curve: NDArray[np.floating],
+    class_names: Sequence[str],
+    detections: Sequence[Detection],
+    *,
+    truth: Sequence[tuple[str, Segment]] = (),
+    note: str = "",
+) -> bytes:
+    """One row per class: its curve from 0 to 1, its segments as bars under it, true ones as a line below.
+
+    seconds: [T, 2]    curve: [T, C]    truth: (class, segment)    returns: a PNG file
+    """
+    from matplotlib.figure import Figure
+
+    peaks = curve.max(axis=0)
+    named = {detection.label for detection in detections} | {label for label, _ in truth}
+    order = sorted(range(len(class_names)), key=lambda c: (class_names[c] not in named, -float(peaks[c]), c))
+    shown = order[:MAX_CLASSES]
+    length = float(seconds[-1, 1])
+    begin = float(seconds[0, 0])
+    with picture_style():
+        figure = Figure(figsize=(10.0, 1.2 + 0.95 * len(shown)), dpi=150, layout="constrained")
+        axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        figure.suptitle(shorten(name.replace("$", r"\$"), 80), x=0.01, ha="left", fontweight="bold")
+        for place, (axis, c) in enumerate(zip(axes, shown, strict=True)):
+            colour = COLOURS[place % len(COLOURS)]
+            columns = reduce_rows(curve[:, [c]], seconds)
+            x = np.concatenate([columns.seconds[:, 0], columns.seconds[-1:, 1]])
+            y = columns.highest[:, 0]
+            axis.fill_between(x, np.append(y, y[-1]), step="post", color=colour, alpha=0.25, linewidth=0)
+            axis.step(x, np.append(y, y[-1]), where="post", color=colour, linewidth=1.2)
+            mine = [detection for detection in detections if detection.label == class_names[c]][:BARS]
+            for rank, detection in enumerate(mine):
+                width = max(detection.segment.duration, (length - begin) / 400)
+                axis.barh(
+                    -0.16, width, left=detection.segment.start, height=0.16, color=colour, alpha=0.9 - 0.15 * rank
+                )
+                if rank < 2:
+                    middle = detection.segment.start + width / 2
+                    axis.text(middle, -0.42, f"{detection.score:.2f}", ha="center", va="center", fontsize=7)
+            for label, segment in truth:
+                if label == class_names[c]:
+                    axis.plot([segment.start, segment.end], [1.08, 1.08], color="black", linewidth=2.5)
+            axis.set_ylim(-0.58, 1.15)
+            axis.set_yticks([0, 1])
+            axis.set_ylabel(shorten(class_names[c].replace("$", r"\$"), 18), rotation=0, ha="right", va="center")
+            axis.set_xlim(begin, length)
+        step = tick_step(length - begin)
+        ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
+        axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
+        axes[-1].set_xlabel(f"time ({clock_unit(length)})" + (", black: truth" if truth else ""))
+        if note:
+            figure.text(0.99, 0.995, shorten(note, 110), ha="right", va="top", fontsize=6.5, color="0.4")
+        return as_png(figure)

@@ -1,0 +1,70 @@
+"""What the verbs that read videos share: which videos are meant, which encoder, what must be said of it, file names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from vidlang.core import BadInput, FeatureRecipe, Outcome
+from vidlang.datasets.manifest import read_manifest
+from vidlang.datasets.matching import match_ids
+from vidlang.encoders.registry import MINI, find_encoder
+from vidlang.store.checkpoints import Checkpoint
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.names import safe_component
+
+Choose = Callable[[Sequence[str]], set[str]]
+"""Takes the ids of videos that were found and returns those that are wanted."""
+
+
+def wanted_videos(manifest: Path | None, split: str | None) -> Choose | None:
+    """Which of the found videos a manifest lists; None where there is no manifest, so that all are wanted."""
+    if manifest is None:
+        return None
+
+    def choose(ids: Sequence[str]) -> set[str]:
+        labels = [label for label in read_manifest(manifest) if split is None or label.split == split]
+        found = {label.video_id for label in match_ids(labels, ids, missing=[])}
+        if not found:
+            raise BadInput(f"None of the given videos is in {manifest}" + (f" with split {split!r}." if split else "."))
+        return found
+
+    return choose
+
+
+def cached_outcomes(
+    cache: FeatureCache, recipe: FeatureRecipe, patterns: Sequence[str], only: Choose | None
+) -> list[Outcome]:
+    """Videos of the cache whose id matches a pattern, and that ``only`` wants.
+
+    Raises:
+        BadInput: there is none.
+    """
+    ids = sorted(key.video_id for key in cache.keys(recipe))
+    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
+    if not found:
+        raise BadInput(
+            f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}. "
+            "vidlang cache list '*' shows what is there."
+        )
+    wanted = set(found) if only is None else only(found)
+    return [Outcome(video_id, "skipped", "from the cache") for video_id in found if video_id in wanted]
+
+
+def encoder_of(checkpoint: Checkpoint) -> str:
+    """The name or path that loads the encoder which a checkpoint was trained with."""
+    return str(checkpoint.extra.get("encoder", checkpoint.recipe.encoder))
+
+
+def honesty(encoder_name: str, *notes: str) -> dict[str, str]:
+    """What must be said with every result: of a weak encoder, and what else is given."""
+    spec = find_encoder(encoder_name)
+    weak = [f"made with the bundled encoder 'mini': {spec.note}"] if spec and spec.name == MINI else []
+    said = "; ".join([*notes, *weak])
+    return {"note": said} if said else {}
+
+
+def picture_path(folder: Path, video_id: str) -> Path:
+    """Where the picture of a video lies: ``fight/x.mp4`` → ``fight__x.mp4.png``."""
+    return folder / (safe_component(video_id.replace("/", "__")) + ".png")

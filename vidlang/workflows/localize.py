@@ -1,0 +1,394 @@
+"""Videos to action segments: recipe → cache (extract what is missing) → curves per branch → proposals → detections.
+
+With a WTAL checkpoint the classes are those it was trained on. Without one, or with words given, CLIP's rows are
+compared with the words and a background text, which works at once on any video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cache as once
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidlang.core import (
+    BadCheckpoint,
+    BadInput,
+    Detection,
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    MissingFeatures,
+    Outcome,
+    Progress,
+    VideoInfo,
+    VidlangError,
+)
+from vidlang.methods.wtal.config import WtalConfig, preset
+from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
+from vidlang.methods.wtal.proposals import ProposalOptions, detect, proposal_options
+from vidlang.report.actions import actions_png
+from vidlang.store.activitynet_json import write_activitynet
+from vidlang.store.atomic import write_bytes
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.results import detections_csv, write_detections
+from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
+from vidlang.store.workspace import Workspace
+from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe
+
+if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
+    from vidlang.methods.wtal.predict import Curves, Predictor, ZeroShotPredictor
+
+Branch = Literal["cbp", "vlp", "average", "weighted"]
+
+
+@dataclass(frozen=True)
+class LocalizeOptions:
+    """What to localize with, and how to read segments out of the curves."""
+
+    checkpoint: str | None = None
+    """Name or folder of a checkpoint; None: the newest, or zero-shot where ``labels`` are given."""
+    labels: tuple[str, ...] | None = None
+    """Zero-shot: the actions to look for, in words."""
+    branch: Branch | None = None
+    """None: CBP of a checkpoint; zero-shot has VLP alone."""
+    weight: float = 0.5
+    """Share of CBP where the branch is ``weighted``."""
+    proposals: str = "robust"
+    """Preset of ``ProposalOptions``."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``ProposalOptions`` that differ from the preset."""
+    top: int = 20
+    """Segments of each video that people are shown; the files have all."""
+    plot: bool = True
+    device: str = "auto"
+    out: Path | None = None
+    manifest: Path | None = None
+    split: str | None = None
+    cached: bool = False
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.checkpoint is not None:
+            raise BadInput(
+                "--labels asks for zero-shot localization, --checkpoint for a trained one; give one of them."
+            )
+        if self.labels is not None and not self.labels:
+            raise BadInput('--labels needs at least one action, for instance --labels "weightlifting,dog walking".')
+        if self.split is not None and self.manifest is None:
+            raise BadInput("--split names a part of a manifest; give one with --manifest.")
+        if self.labels is not None and self.branch not in (None, "vlp"):
+            raise BadInput("Zero-shot localization compares with texts, which is the branch vlp; leave --branch out.")
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizedVideo:
+    """What was found in one video."""
+
+    video: VideoInfo
+    seconds: NDArray[np.float64]
+    """[T, 2]"""
+    curve: NDArray[np.float32]
+    """[T, C] probabilities of the chosen branch."""
+    video_score: NDArray[np.float32]
+    """[C]"""
+    detections: tuple[Detection, ...]
+    """Best first."""
+
+
+@dataclass(frozen=True)
+class LocalizeReport:
+    """Segments of every video, and where they were written."""
+
+    videos: tuple[LocalizedVideo, ...]
+    class_names: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    made_by: dict[str, Any]
+    folder: Path
+    top: int
+
+    @property
+    def num_failed(self) -> int:
+        return sum(outcome.status == "failed" for outcome in self.outcomes)
+
+    def describe(self) -> list[str]:
+        """What the segments are, in a line or two."""
+        made_by = self.made_by
+        how = f"checkpoint {made_by['checkpoint']}" if made_by["method"] == "wtal" else "zero-shot"
+        lines = [f"{how}; branch {made_by['branch']}; looking for {', '.join(self.class_names)}; {made_by['encoder']}"]
+        return lines + ([f"Note: {made_by['note']}"] if made_by.get("note") else [])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for programs."""
+        return {
+            "schema": "vidlang.localize/1",
+            "made_by": self.made_by,
+            "classes": list(self.class_names),
+            "folder": str(self.folder),
+            "videos": [
+                {
+                    "video": found.video.id,
+                    "duration": found.video.duration,
+                    "scores": {n: round(float(s), 6) for n, s in zip(self.class_names, found.video_score, strict=True)},
+                    "segments": [
+                        {
+                            "start": round(d.segment.start, 3),
+                            "end": round(d.segment.end, 3),
+                            "label": d.label,
+                            "score": round(d.score, 6),
+                        }
+                        for d in found.detections
+                    ],
+                }
+                for found in self.videos
+            ],
+            "failed": [
+                {"video": outcome.video_id, "reason": str(outcome.error)}
+                for outcome in self.outcomes
+                if outcome.status == "failed"
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class _Localizer:
+    """A way from features to curves, and all that must be said about it."""
+
+    recipe: FeatureRecipe
+    load_encoder: Callable[[], Encoder]
+    config: WtalConfig
+    class_names: tuple[str, ...]
+    predictor: Callable[[], Predictor | ZeroShotPredictor]
+    branch: Branch
+    second: FeatureRecipe | None
+    made_by: dict[str, Any]
+
+
+def localize(
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    options: LocalizeOptions | None = None,
+    changes: RecipeChanges | None = None,
+    extraction: ExtractOptions | None = None,
+    progress: Progress | None = None,
+) -> LocalizeReport:
+    """Action segments of every video under ``paths``.
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be localized at all. A video that fails
+        is an outcome.
+    """
+    options, progress = options or LocalizeOptions(), progress or Progress()
+    cache = FeatureCache(workspace.cache_dir)
+    localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
+    reading = proposal_options(options.proposals, **options.changes)
+    only = wanted_videos(options.manifest, options.split)
+    if options.cached:
+        outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
+    else:
+        extracted = extract_videos(
+            find_inputs(paths, cache),
+            cache,
+            localizer.recipe,
+            localizer.load_encoder,
+            extraction or ExtractOptions(),
+            progress,
+            only=only,
+        )
+        outcomes = list(extracted.outcomes)
+    folder = options.out or workspace.results_dir / "localize" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    found: list[LocalizedVideo] = []
+    with progress.task("localize", total=len(outcomes), unit="video") as task:
+        for index, outcome in enumerate(outcomes):
+            if outcome.status != "failed":
+                try:
+                    features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
+                    curves = curves_of(features, localizer.predictor(), localizer.config, cache, localizer.second)
+                    curve, score = curves.of(localizer.branch, options.weight)
+                    detections = detections_of(features, curve, score, localizer.class_names, reading)
+                    found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
+                    outcomes[index] = replace(outcome, status="done")
+                except VidlangError as error:
+                    outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
+                    progress.message(f"failed: {error}")
+            task.advance()
+    made_by = {**localizer.made_by, "proposals": options.proposals, "changes": dict(options.changes)}
+    report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
+    if report.videos:
+        _write(report, options.plot, progress)
+    return report
+
+
+def curves_of(
+    features: Features,
+    predictor: Predictor | ZeroShotPredictor,
+    config: WtalConfig,
+    cache: FeatureCache,
+    second: FeatureRecipe | None,
+) -> Curves:
+    """Both branches' curves of one video.
+
+    Raises:
+        MissingFeatures: the model reads a second encoder, whose features of this video are not in the cache.
+    """
+    from vidlang.methods.wtal.predict import ZeroShotPredictor
+
+    if isinstance(predictor, ZeroShotPredictor):
+        return predictor.predict(features.values)
+    aligned = second_rows(features, cache, second) if config.reads_second else None
+    window = rows_per(features.seconds, config.difference_seconds)
+    return predictor.predict(features.values, cbp_rows(config.cbp_inputs, features.values, window, aligned))
+
+
+def second_rows(features: Features, cache: FeatureCache, second: FeatureRecipe | None) -> NDArray[np.float32]:
+    """[T, D2] rows of the second encoder on the grid of the first."""
+    if second is None:
+        raise BadCheckpoint("The checkpoint reads a second encoder and does not say which. Train it again.")
+    key = FeatureKey(features.key.video_id, second)
+    if key not in cache:
+        raise MissingFeatures(
+            f"{features.key.video_id} has no features of {second.name} in {cache.root}, which CBP reads. Import or "
+            "extract them."
+        )
+    other = cache.get(key).crop(0)
+    return align(other.values, other.seconds, features.seconds)
+
+
+def detections_of(
+    features: Features,
+    curve: NDArray[np.float32],
+    video_score: NDArray[np.float32],
+    class_names: Sequence[str],
+    reading: ProposalOptions,
+) -> tuple[Detection, ...]:
+    """Segments of one video, best first."""
+    proposals = detect(curve, features.seconds, video_score, reading)
+    proposals = sorted(proposals, key=lambda proposal: -proposal.score)
+    return tuple(
+        Detection(features.key.video_id, p.segment, class_names[p.class_index], float(p.score)) for p in proposals
+    )
+
+
+def _make_localizer(
+    workspace: Workspace, options: LocalizeOptions, changes: RecipeChanges, progress: Progress
+) -> _Localizer:
+    registry = ModelRegistry(workspace.models_dir)
+    if options.labels is not None:
+        return _zero_shot(workspace, options, options.labels, changes, progress)
+    if options.checkpoint is None and not registry.has("wtal"):
+        raise BadInput(
+            'There is no checkpoint yet. Say what to look for: --labels "weightlifting,dog walking"; or train: '
+            "vidlang train wtal"
+        )
+    return _trained(registry.find("wtal", options.checkpoint), options, changes, progress)
+
+
+def _trained(
+    checkpoint: Checkpoint, options: LocalizeOptions, changes: RecipeChanges, progress: Progress
+) -> _Localizer:
+    from vidlang.methods.wtal.predict import Predictor
+
+    if changes != RecipeChanges():
+        raise BadInput("The checkpoint decides the features; leave --encoder, --stride, --fps and so on out.")
+    recipe, name = checkpoint.recipe, encoder_of(checkpoint)
+    load = encoder_loader(name, recipe.precision, options.device, progress, recipe.features)
+    config = WtalConfig.from_dict(dict(checkpoint.config))
+    branch: Branch = options.branch or "cbp"
+
+    @once
+    def predictor() -> Predictor:
+        encoder = load()
+        return Predictor.from_state(
+            checkpoint.state, config, checkpoint.class_names, checkpoint.extra["prompts"], encoder.text, encoder.device
+        )
+
+    second = checkpoint.extra.get("second")
+    made_by = {
+        "method": "wtal",
+        "checkpoint": checkpoint.extra.get("name"),
+        "encoder": recipe.encoder,
+        "recipe": recipe.to_dict(),
+        "branch": branch,
+        "weight": options.weight,
+        **honesty(name),
+    }
+    return _Localizer(
+        recipe,
+        load,
+        config,
+        checkpoint.class_names,
+        predictor,
+        branch,
+        FeatureRecipe.from_dict(second) if second else None,
+        made_by,
+    )
+
+
+def _zero_shot(
+    workspace: Workspace,
+    options: LocalizeOptions,
+    labels: tuple[str, ...],
+    changes: RecipeChanges,
+    progress: Progress,
+) -> _Localizer:
+    from vidlang.methods.wtal.predict import ZeroShotPredictor
+
+    recipe = make_recipe(workspace.settings, changes)
+    check_has_text(recipe, "vidlang localize")
+    name = changes.encoder or workspace.settings.encoder
+    load = encoder_loader(name, recipe.precision, options.device, progress, recipe.features)
+    config = preset("robust")
+
+    @once
+    def predictor() -> ZeroShotPredictor:
+        encoder = load()
+        return ZeroShotPredictor(config, labels, encoder.text, clip_scale=encoder.logit_scale)
+
+    made_by = {
+        "method": "zero-shot",
+        "labels": list(labels),
+        "encoder": recipe.encoder,
+        "recipe": recipe.to_dict(),
+        "branch": "vlp",
+        **honesty(name),
+    }
+    return _Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
+
+
+def _write(report: LocalizeReport, plot: bool, progress: Progress) -> None:
+    """detections.jsonl, detections.csv, detections.json (ActivityNet's format), videos.jsonl, a picture per video."""
+    report.folder.mkdir(parents=True, exist_ok=True)
+    detections = [detection for found in report.videos for detection in found.detections]
+    write_detections(report.folder / "detections.jsonl", detections)
+    write_bytes(report.folder / "detections.csv", detections_csv(detections).encode("utf-8", "backslashreplace"))
+    ids = [found.video.id for found in report.videos]
+    write_activitynet(report.folder / "detections.json", detections, video_ids=ids)
+    write_video_scores(
+        report.folder / VIDEO_SCORES_FILE,
+        {
+            found.video.id: dict(zip(report.class_names, found.video_score.tolist(), strict=True))
+            for found in report.videos
+        },
+    )
+    if not plot:
+        return
+    with progress.task("draw", total=len(report.videos), unit="picture") as task:
+        for found in report.videos:
+            picture = actions_png(
+                found.video.id,
+                found.seconds,
+                found.curve,
+                report.class_names,
+                found.detections[: report.top],
+                note=str(report.made_by.get("note", "")),
+            )
+            write_bytes(picture_path(report.folder, found.video.id), picture)
+            task.advance()

@@ -1,0 +1,406 @@
+"""Video-level labels and cached features to a trained WTAL checkpoint.
+
+Times of actions are read for measuring alone: on validation videos to choose the phase, on test videos at the end.
+
+A run writes ``results/train/wtal/<name>/`` (``runs`` describes it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidlang.core import (
+    BadInput,
+    BadManifest,
+    Detection,
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    Label,
+    MissingFeatures,
+    Progress,
+)
+from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
+from vidlang.methods.wtal.config import WtalConfig, preset
+from vidlang.methods.wtal.proposals import ProposalOptions, proposal_options
+from vidlang.metrics.localization import FrameIou, evaluate, frame_iou, mean_frame_iou, true_rows
+from vidlang.report.timeline import curves_png
+from vidlang.store.atomic import write_bytes
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.workspace import Workspace
+from vidlang.workflows.localize import curves_of, detections_of
+from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+
+if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
+    from vidlang.methods.wtal.predict import Predictor, ZeroShotPredictor
+    from vidlang.methods.wtal.train import TrainResult
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "CBP only": {"rounds": 0},
+    "only B": {"steps": "B"},
+    "only F": {"steps": "F"},
+    "B and F": {"steps": "BF"},
+    "B and F without L_kd": {"no_kd": True},
+    "B and F without L_fb": {"no_fb": True},
+    "B and F without the gap": {"kd_frames": "all"},
+}
+"""The paper's ablations, as changes of the config."""
+TABLE = (0.1, 0.3, 0.5, 0.7)
+"""tIoU of the columns that people see; the average is over .1 to .7."""
+
+
+@dataclass(frozen=True)
+class TrainWtalOptions:
+    """What to train on, and how to choose."""
+
+    preset: str = "robust"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``WtalConfig`` that differ from the preset."""
+    manifest: Path | None = None
+    normal: str | None = None
+    """Name of the class that stands for no action; default the class called "normal", where there is one."""
+    second: str | None = None
+    """Encoder of the second features in the cache, such as ``i3d``; needed where CBP reads them."""
+    val_fraction: float = 0.0
+    """Share of the training videos with times that choose the phase, where the manifest has no split ``val``."""
+    proposals: str = "robust"
+    weight: float = 0.5
+    ablation: bool = False
+    """Train every variant of the paper's ablation and compare them; the full method is registered."""
+    name: str | None = None
+    resume: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainWtalReport:
+    """What was trained, and what it reaches on videos with known times."""
+
+    checkpoint: str
+    folder: Path
+    measured_on: str
+    columns: tuple[str, ...]
+    table: tuple[tuple[object, ...], ...]
+    """Variant and branch, mAP at tIoU, average, frame IoU."""
+    summary: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "vidlang.train_wtal/1",
+            "checkpoint": self.checkpoint,
+            "folder": str(self.folder),
+            "measured_on": self.measured_on,
+            "table": [dict(zip(self.columns, row, strict=True)) for row in self.table],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is decided before the first step."""
+
+    recipe: FeatureRecipe
+    second: FeatureRecipe | None
+    config: WtalConfig
+    class_names: tuple[str, ...]
+    train: tuple[Label, ...]
+    validation: tuple[Label, ...]
+    test: tuple[Label, ...]
+    normal: str | None
+    notes: tuple[str, ...]
+
+
+def train_wtal(
+    workspace: Workspace,
+    options: TrainWtalOptions | None = None,
+    changes: RecipeChanges | None = None,
+    progress: Progress | None = None,
+) -> TrainWtalReport:
+    """Train, keep log and state at every epoch, register the best phase.
+
+    Raises:
+        BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
+    """
+    options, progress = options or TrainWtalOptions(), progress or Progress()
+    changes = changes or RecipeChanges()
+    cache = FeatureCache(workspace.cache_dir)
+    recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
+    check_has_text(recipe, "vidlang train wtal")
+    plan = _plan(cache, recipe, options)
+    encoder_name = changes.encoder or (
+        workspace.settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
+    )
+    encoder = encoder_loader(encoder_name, "float32", options.device, progress, recipe.features)()
+    name = choose_name(workspace, "wtal", options.name, options.resume)
+    run = _Run(workspace, cache, plan, options, encoder, encoder_name, name)
+    if not options.ablation:
+        return run.train(progress)
+    if options.resume:
+        raise BadInput("--ablation trains several variants from the start; leave --resume out.")
+    reports = {}
+    for number, (title, variant) in enumerate(ABLATIONS.items()):
+        config = preset(options.preset, **{**options.changes, **variant})
+        part = replace(run, plan=replace(plan, config=config), name=f"{name}-{number}", title=title)
+        progress.message(f"Ablation {number + 1} of {len(ABLATIONS)}: {title}")
+        reports[title] = part.train(progress)
+    full = reports["B and F"]
+    zero = [row for row in full.table if str(row[0]).startswith("zero-shot")]
+    rows = [row for title in ABLATIONS for row in reports[title].table if not str(row[0]).startswith("zero-shot")]
+    return replace(full, table=tuple([*zero, *rows]))
+
+
+def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions) -> _Plan:
+    """Labels, classes, split and config."""
+    known = sorted(key.video_id for key in cache.keys(recipe))
+    notes: list[str] = []
+    labels = _labels(options, known, notes)
+    found = {name for label in labels for name in label.classes}
+    normal = options.normal or next((name for name in sorted(found) if name.casefold() == "normal"), None)
+    if options.normal is not None and normal not in found:
+        raise BadManifest(f"No video is labelled {normal!r}. Classes: {', '.join(sorted(found))}.")
+    names = tuple(sorted(found - {normal}, key=str.casefold))
+    if not names:
+        raise BadManifest("There is no class of action: every video is labelled as normal.")
+    test = [label for label in labels if label.split == "test"]
+    validation = [label for label in labels if label.split == "val"]
+    train = [label for label in labels if label.split not in ("val", "test")]
+    if not validation and options.val_fraction > 0:
+        train, validation = split_by_video(train, options.val_fraction, int(options.changes.get("seed", 0)))
+    if validation and not any(label.segments for label in validation):
+        notes.append("the validation videos have no times, so the last good phase is kept")
+        validation = []
+    if not train:
+        raise BadInput("No video is left to train on: all are of the splits val and test.")
+    config = preset(options.preset, **options.changes)
+    second = None
+    if config.reads_second:
+        second = _second_recipe(cache, options.second)
+    elif options.second is not None:
+        raise BadInput("--second names features that CBP does not read; add --cbp-inputs second or both.")
+    return _Plan(recipe, second, config, names, tuple(train), tuple(validation), tuple(test), normal, tuple(notes))
+
+
+def _labels(options: TrainWtalOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
+    if options.manifest is None:
+        labels = labels_from_folders(known, allow_unlabelled=True)
+        if not labels:
+            raise BadManifest(
+                "No cached video lies in a class folder, so none has a label. Extract a folder of class folders "
+                "(videos/<class>/x.mp4), or give --manifest labels.csv."
+            )
+        return labels
+    missing: list[str] = []
+    labels = match_ids(read_manifest(options.manifest), known, missing=missing)
+    if missing:
+        notes.append(f"{len(missing)} videos of {options.manifest} are not in the cache, such as {missing[0]}")
+    if not labels:
+        raise MissingFeatures(f"No video of {options.manifest} is in the cache. Run: vidlang extract videos/")
+    return labels
+
+
+def _second_recipe(cache: FeatureCache, name: str | None) -> FeatureRecipe:
+    if name is None:
+        raise BadInput("CBP reads a second encoder's features; say which: --second i3d (or another in the cache).")
+    recipes = [recipe for recipe in cache.recipes() if recipe.encoder == name]
+    if len(recipes) != 1:
+        known = ", ".join(sorted({recipe.encoder for recipe in cache.recipes()}))
+        what = "no features" if not recipes else "several kinds of features"
+        raise MissingFeatures(f"The cache has {what} of {name!r}. It has: {known}.")
+    return recipes[0]
+
+
+@dataclass
+class _Run:
+    """One training."""
+
+    workspace: Workspace
+    cache: FeatureCache
+    plan: _Plan
+    options: TrainWtalOptions
+    encoder: Encoder
+    encoder_name: str
+    name: str
+    title: str = ""
+
+    def train(self, progress: Progress) -> TrainWtalReport:
+        from vidlang.methods.wtal.data import LabelledVideo, training_set
+        from vidlang.methods.wtal.predict import Predictor
+        from vidlang.methods.wtal.train import fit
+
+        plan = self.plan
+        videos = training_set(
+            (
+                LabelledVideo(
+                    label.video_id,
+                    features.values,
+                    features.seconds,
+                    tuple(name for name in label.classes if name != plan.normal),
+                    self._second(label),
+                )
+                for label in plan.train
+                for features in (self._features(label),)
+            ),
+            plan.class_names,
+            plan.config,
+        )
+        run = RunFolder(runs_folder(self.workspace, "wtal") / self.name, self._facts())
+        resume = run.open(resume=self.options.resume)
+        result = fit(
+            videos,
+            plan.config,
+            self.encoder.text,
+            clip_scale=self.encoder.logit_scale,
+            validate=(lambda model: {"map": self._measure(model, "cbp", plan.validation)[0][-1]})
+            if plan.validation
+            else None,
+            device=str(self.encoder.device),
+            progress=progress,
+            on_epoch=lambda report: run.keep(report.train_state),
+            resume=resume,
+        )
+        trained = Predictor.from_state(
+            result.state, plan.config, plan.class_names, videos.prompts, self.encoder.text, self.encoder.device
+        )
+        judged = [label for label in plan.test or plan.validation if label.segments or label.classes]
+        table = self._table(trained, judged, progress) if any(label.segments for label in judged) else ()
+        best = self._checkpoint(result, result.state, videos.prompts, table)
+        save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, videos.prompts, ()))
+        picture = curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"wtal {self.name}")
+        write_bytes(run.path / "curves.png", picture)
+        path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
+        run.finish()
+        return TrainWtalReport(
+            checkpoint=str(path),
+            folder=run.path,
+            measured_on="test" if plan.test else "validation",
+            columns=("what", *(f"mAP@{threshold}" for threshold in TABLE), "average .1-.7", "fg IoU", "bg IoU"),
+            table=table,
+            summary=self._summary(result),
+            notes=(*plan.notes, *dict.fromkeys(result.notes)),
+        )
+
+    def _features(self, label: Label) -> Features:
+        return self.cache.get(FeatureKey(label.video_id, self.plan.recipe)).crop(0)
+
+    def _second(self, label: Label) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.plan.second is None:
+            return None
+        other = self.cache.get(FeatureKey(label.video_id, self.plan.second)).crop(0)
+        return other.values, other.seconds
+
+    def _table(self, trained: Predictor, judged: Sequence[Label], progress: Progress) -> tuple[tuple[object, ...], ...]:
+        """Zero-shot, then each branch of the trained model and both together."""
+        from vidlang.methods.wtal.predict import ZeroShotPredictor
+
+        zero = ZeroShotPredictor(
+            self.plan.config, self.plan.class_names, self.encoder.text, clip_scale=self.encoder.logit_scale
+        )
+        rows: list[tuple[object, ...]] = []
+        asked = [("zero-shot VLP", zero, "vlp")]
+        prefix = f"{self.title}: " if self.title else ""
+        asked += [(f"{prefix}{branch}", trained, branch) for branch in ("cbp", "vlp", "average")]  # type: ignore[misc]
+        with progress.task("measure", total=len(asked), unit="branch") as task:
+            for title, predictor, branch in asked:
+                values, iou = self._measure(predictor, branch, judged)
+                rows.append((title, *values, iou.foreground, iou.background))
+                task.advance()
+        return tuple(rows)
+
+    def _measure(
+        self, predictor: Predictor | ZeroShotPredictor, branch: str, judged: Sequence[Label]
+    ) -> tuple[list[float], FrameIou]:
+        """mAP at the thresholds of the table and on average, and the IoU of the likeliest class of each row."""
+        reading: ProposalOptions = proposal_options(self.options.proposals)
+        detections: list[Detection] = []
+        ious = []
+        for label in judged:
+            features = self._features(label)
+            curves = curves_of(features, predictor, self.plan.config, self.cache, self.plan.second)
+            curve, score = curves.of(branch, self.options.weight)  # type: ignore[arg-type]
+            detections += detections_of(features, curve, score, self.plan.class_names, reading)
+            rows = _likeliest(curve, self.plan.config.background)
+            ious.append(frame_iou(rows, true_rows(label, features.seconds, self.plan.class_names)))
+        scores = evaluate(detections, judged)
+        at = dict(zip(scores.thresholds, scores.mean, strict=True))
+        average = scores.averages.get("0.1:0.7", scores.average)
+        return [*(at[threshold] for threshold in TABLE), average], mean_frame_iou(ious)
+
+    def _checkpoint(
+        self, result: TrainResult, state: Mapping[str, Any], prompts: Sequence[str], table: Sequence[Sequence[object]]
+    ) -> Checkpoint:
+        metrics = {str(row[0]): float(row[5]) for row in table}  # type: ignore[arg-type]
+        second = self.plan.second
+        return Checkpoint(
+            method="wtal",
+            config=self.plan.config.to_dict(),
+            recipe=self.plan.recipe,
+            class_names=self.plan.class_names,
+            state=dict(state),
+            metrics=metrics,
+            extra={
+                "name": self.name,
+                "preset": self.options.preset,
+                "encoder": self.encoder_name,
+                "prompts": list(prompts),
+                "second": second.to_dict() if second else None,
+                "epoch": result.best_epoch,
+                "num_train_videos": len(self.plan.train),
+            },
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """What was asked for."""
+        plan = self.plan
+        return {
+            "preset": self.options.preset,
+            "config": plan.config.to_dict(),
+            "recipe": plan.recipe.to_dict(),
+            "second": plan.second.to_dict() if plan.second else None,
+            "encoder": self.encoder_name,
+            "class_names": list(plan.class_names),
+            "train": [label.video_id for label in plan.train],
+            "validation": [label.video_id for label in plan.validation],
+        }
+
+    def _summary(self, result: TrainResult) -> tuple[str, ...]:
+        plan = self.plan
+        parts = [f"{len(plan.train)} videos"]
+        parts += [f"validated on {len(plan.validation)}"] if plan.validation else []
+        parts += [f"tested on {len(plan.test)}"] if plan.test else []
+        return (
+            f"Trained on {', '.join(parts)}; classes {', '.join(plan.class_names)}; features {plan.recipe.name}",
+            f"{self.name}: best epoch {result.best_epoch} of {len(result.history)}, seed {plan.config.seed}",
+        )
+
+
+def _likeliest(curve: np.ndarray, background: bool) -> np.ndarray:
+    """[T, C] 1 where a class is the likeliest, and likelier than background; 0 elsewhere."""
+    rows = np.zeros(curve.shape, dtype=np.int8)
+    best = curve.argmax(axis=1)
+    peak = curve.max(axis=1)
+    nothing = 1 - curve.sum(axis=1) if background else np.full(len(curve), 0.5)
+    rows[np.arange(len(curve)), best] = peak > nothing
+    return rows
+
+
+def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """Rows of the log as the picture wants them: losses apart from what is measured at the end of phases."""
+    losses = ("cls", "kd", "fb", "loss")
+    left_out = {"epoch", "round", "phase", "learning_rate", "phase_end", *losses}
+    return [
+        {
+            "epoch": row["epoch"],
+            "losses": {name: row[name] for name in losses if name in row},
+            "metrics": {name: value for name, value in row.items() if name not in left_out},
+        }
+        for row in history
+    ]
