@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -461,28 +460,14 @@ def test_features_of_an_encoder_that_nobody_knows_are_searched(tmp_path, cache):
     assert gallery.recipe == imported and len(gallery.index) == 2
 
 
-def _hold(folder: Path, ready, done) -> None:
-    with VideoIndex.open(folder).writing():
-        ready.set()
-        done.wait(30)
-
-
-def test_readers_go_on_while_another_process_writes(workspace, cache):
+def test_readers_go_on_while_somebody_writes(workspace, cache):
     fill(cache, ["a.mp4", "b.mp4"])
     folder = open_gallery(workspace, KEEP)[0].index.folder
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    writer = context.Process(target=_hold, args=(folder, ready, done))
-    writer.start()
-    try:
-        assert ready.wait(30)
+    with VideoIndex.open(folder).writing():
         assert len(open_gallery(workspace, KEEP)[0].index) == 2  # nothing to change, so no lock
         fill(cache, ["c.mp4"])
         with pytest.raises(BadInput, match="is being written by process"):
             open_gallery(workspace, KEEP)
-    finally:
-        done.set()
-        writer.join(30)
     assert len(open_gallery(workspace, KEEP)[0].index) == 3
 
 
