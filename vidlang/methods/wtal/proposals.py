@@ -18,8 +18,8 @@ from vidlang.core.errors import BadInput, UnknownName
 from vidlang.core.segments import Segment, runs
 from vidlang.methods.wtal.nms import hard_nms, soft_nms
 
-FLAT = 1e-6
-"""A curve that varies by no more has nothing to stretch."""
+FLAT = 0.05
+"""A curve that varies by no more over its video has nothing to stretch: its wiggles are not actions."""
 EVERY_TWENTIETH = tuple(step / 20 for step in range(2, 19))
 """.1, .15, ... .9, each the double nearest to its decimal."""
 
