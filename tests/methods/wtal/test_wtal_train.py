@@ -37,9 +37,9 @@ def quality(curves, videos, branch: str) -> dict[str, float]:
 def alternation():
     """Quality on unseen videos at the end of each phase of one round, by branch."""
     toy = Toy(3)
-    seen, unseen = toy.videos(12), toy.videos(6, first_seed=5000)
+    seen, unseen = toy.videos(9), toy.videos(6, first_seed=5000)
     config = small(
-        warmup_steps=200, phase_passes=10, phase_min_steps=60, min_batches=10, batch_size=16, learning_rate=3e-4
+        warmup_steps=120, phase_passes=1, phase_min_steps=40, min_batches=10, batch_size=16, learning_rate=5e-4
     )
     measured = []
 
@@ -154,6 +154,24 @@ def test_losses_and_weights_stay_finite_whatever_is_missing(changes, sets):
         losses = trainer.step(step, batch_of(H, trainer), torch.Generator().manual_seed(0))
         assert all(part.isfinite() for part in losses)
     assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+
+
+def test_dropout_is_at_work_in_the_student_and_in_nobody_who_judges():
+    trainer = trainer_of(input_dropout=0.5)
+    seen = []
+    trainer.model.cbp.register_forward_hook(lambda branch, *_: seen.append(branch.training))
+    trainer.step("warm-up", batch_of(None, trainer), torch.Generator())
+    trainer.judge()
+    trainer.step("F", batch_of(EMPTY["background"], trainer), torch.Generator())
+    assert (seen[0], set(seen[1:-1]), seen[-1]) == (True, {False}, True)
+
+
+def test_inputs_are_standardised_by_the_training_videos():
+    trainer = trainer_of()
+    rows = np.concatenate([trainer.videos.cbp(index) for index in range(len(trainer.videos))])
+    standard = trainer.model.cbp.standardise(torch.from_numpy(rows))
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(standard.std(0, correction=0), 1, atol=1e-4)
 
 
 def test_only_the_student_moves():

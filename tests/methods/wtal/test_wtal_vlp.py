@@ -64,6 +64,18 @@ def test_padding_changes_nothing_once_the_blocks_have_learned(tower):
     assert_close(padded.logits[:, :5], alone.logits, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("positions", [True, False])
+def test_order_counts_where_positions_are_on(tower, positions):
+    vlp, texts = branch(tower, vlp_positions=positions)
+    with torch.no_grad():
+        for parameter in vlp.blocks.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    mask = mask_of(torch.tensor([6, 6]), 6)
+    forth = vlp(rows(6), mask, texts.of(vlp)).logits
+    back = vlp(rows(6).flip(1), mask, texts.of(vlp)).logits.flip(1)
+    assert bool((forth - back).abs().max() > 0.01) is positions
+
+
 def test_learned_vectors_stand_around_the_words():
     tower = random_tower(dim=DIM)
     plan = plan_prompts(tower, ["swim", "throw a ball"], 2, 3)
