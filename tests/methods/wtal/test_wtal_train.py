@@ -220,7 +220,7 @@ def test_a_phase_teaches_what_the_teacher_is_sure_of_and_the_student_does_not_de
             labels = torch.from_numpy(trainer.videos.labels[index])[None]
             mask = torch.ones(1, len(curves.cbp), dtype=torch.bool)
             sure = {
-                name: confident(torch.from_numpy(curves.of(name)[0])[None], labels, mask, 0.5, 0.2)[0]
+                name: confident(torch.from_numpy(curves.of(name)[0])[None], labels, mask, 0.5, 0.1)[0]
                 for name in ("cbp", "vlp")
             }
             assert torch.equal(judged.sure[teacher], sure[teacher])

@@ -86,7 +86,7 @@ class WtalConfig:
         "probability above which a snippet surely shows a class of its video (paper: 0.3, chosen for a softmax over 20 "
         "or 100 classes; over a few it lets foreground grow from round to round)",
     )
-    delta_low: float = _option(0.2, "probability under which a snippet surely does not (paper: 0.1)")
+    delta_low: float = _option(0.1, "probability under which a snippet surely does not show it")
     conflicts: Literal["ignore", "keep"] = _option(
         "ignore",
         "snippets that one branch is sure to be foreground and the other sure to be background are left out of a step, "
@@ -265,7 +265,6 @@ PRESETS: dict[str, WtalConfig] = {
         text_start="random",
         templates="none",
         delta_high=0.3,
-        delta_low=0.1,
         conflicts="keep",
         kd="bernoulli",
         keep_cls=False,
