@@ -44,7 +44,7 @@ def actions_png(
     with picture_style():
         figure = Figure(figsize=(10.0, 1.2 + 0.95 * len(shown)), dpi=150, layout="constrained")
         axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        figure.suptitle(shorten(name.replace("$", r"\$"), 80), x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(shorten(name, 80), x=0.01, ha="left", fontweight="bold")
         for place, (axis, c) in enumerate(zip(axes, shown, strict=True)):
             colour = COLOURS[place % len(COLOURS)]
             columns = reduce_rows(curve[:, [c]], seconds)
@@ -66,7 +66,7 @@ def actions_png(
                     axis.plot([segment.start, segment.end], [1.08, 1.08], color="black", linewidth=2.5)
             axis.set_ylim(-0.58, 1.15)
             axis.set_yticks([0, 1])
-            axis.set_ylabel(shorten(class_names[c].replace("$", r"\$"), 18), rotation=0, ha="right", va="center")
+            axis.set_ylabel(shorten(class_names[c], 18), rotation=0, ha="right", va="center")
             axis.set_xlim(begin, length)
         step = tick_step(length - begin)
         ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
