@@ -23,12 +23,14 @@ from vidlang.core import (
     FeatureKey,
     FeatureRecipe,
     Features,
+    Label,
     MissingFeatures,
     Outcome,
     Progress,
     VideoInfo,
     VidlangError,
 )
+from vidlang.datasets.matching import match_ids
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
 from vidlang.methods.wtal.proposals import ProposalOptions, detect, proposal_options
@@ -87,6 +89,40 @@ class LocalizeOptions:
             raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and self.branch not in (None, "vlp"):
             raise BadInput("Zero-shot localization compares with texts, which is the branch vlp; leave --branch out.")
+
+
+@dataclass(frozen=True)
+class SecondFeatures:
+    """Features of a second encoder, found by the ids that videos have with the first one."""
+
+    cache: FeatureCache
+    recipe: FeatureRecipe
+    ids: Mapping[str, str]
+    """Id of a video → its id among the second features; imported arrays have no ``.mp4``."""
+
+    @classmethod
+    def beside(cls, video_ids: Sequence[str], cache: FeatureCache, recipe: FeatureRecipe) -> SecondFeatures:
+        """
+        Raises:
+            BadManifest: a video fits several second features, or several videos fit one.
+        """
+        missing: list[str] = []
+        known = [key.video_id for key in cache.keys(recipe)]
+        matched = match_ids([Label(video_id, ()) for video_id in video_ids], known, missing=missing)
+        found = [video_id for video_id in video_ids if video_id not in set(missing)]
+        return cls(cache, recipe, {i: label.video_id for i, label in zip(found, matched, strict=True)})
+
+    def get(self, video_id: str) -> Features:
+        """
+        Raises:
+            MissingFeatures: there are none of this video.
+        """
+        if video_id not in self.ids:
+            raise MissingFeatures(
+                f"{video_id} has no features of {self.recipe.name} in {self.cache.root}, which CBP reads. Import or "
+                "extract them."
+            )
+        return self.cache.get(FeatureKey(self.ids[video_id], self.recipe)).crop(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,12 +242,15 @@ def localize(
         outcomes = list(extracted.outcomes)
     folder = options.out or workspace.results_dir / "localize" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     found: list[LocalizedVideo] = []
+    ids = [outcome.video_id for outcome in outcomes if outcome.status != "failed"]
+    predictor = localizer.predictor() if ids else None
+    second = SecondFeatures.beside(ids, cache, localizer.second) if localizer.second else None
     with progress.task("localize", total=len(outcomes), unit="video") as task:
         for index, outcome in enumerate(outcomes):
-            if outcome.status != "failed":
+            if outcome.status != "failed" and predictor is not None:
                 try:
                     features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
-                    curves = curves_of(features, localizer.predictor(), localizer.config, cache, localizer.second)
+                    curves = curves_of(features, predictor, localizer.config, second)
                     curve, score = curves.of(localizer.branch, options.weight)
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
                     found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
@@ -231,8 +270,7 @@ def curves_of(
     features: Features,
     predictor: Predictor | ZeroShotPredictor,
     config: WtalConfig,
-    cache: FeatureCache,
-    second: FeatureRecipe | None,
+    second: SecondFeatures | None,
 ) -> Curves:
     """Both branches' curves of one video.
 
@@ -243,22 +281,16 @@ def curves_of(
 
     if isinstance(predictor, ZeroShotPredictor):
         return predictor.predict(features.values)
-    aligned = second_rows(features, cache, second) if config.reads_second else None
+    aligned = second_rows(features, second) if config.reads_second else None
     window = rows_per(features.seconds, config.difference_seconds)
     return predictor.predict(features.values, cbp_rows(config.cbp_inputs, features.values, window, aligned))
 
 
-def second_rows(features: Features, cache: FeatureCache, second: FeatureRecipe | None) -> NDArray[np.float32]:
+def second_rows(features: Features, second: SecondFeatures | None) -> NDArray[np.float32]:
     """[T, D2] rows of the second encoder on the grid of the first."""
     if second is None:
         raise BadCheckpoint("The checkpoint reads a second encoder and does not say which. Train it again.")
-    key = FeatureKey(features.key.video_id, second)
-    if key not in cache:
-        raise MissingFeatures(
-            f"{features.key.video_id} has no features of {second.name} in {cache.root}, which CBP reads. Import or "
-            "extract them."
-        )
-    other = cache.get(key).crop(0)
+    other = second.get(features.key.video_id)
     return align(other.values, other.seconds, features.seconds)
 
 

@@ -34,7 +34,7 @@ from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.localize import curves_of, detections_of
+from vidlang.workflows.localize import SecondFeatures, curves_of, detections_of
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe, recipe_in_cache
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
@@ -53,6 +53,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "B and F without the gap": {"kd_frames": "all"},
 }
 """The paper's ablations, as changes of the config."""
+FULL = "B and F"
+"""The variant that is registered."""
 TABLE = (0.1, 0.3, 0.5, 0.7)
 """tIoU of the columns that people see; the average is over .1 to .7."""
 
@@ -78,6 +80,10 @@ class TrainWtalOptions:
     name: str | None = None
     resume: bool = False
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.ablation and self.resume:
+            raise BadInput("--ablation trains several variants from the start; leave --resume out.")
 
 
 @dataclass(frozen=True)
@@ -141,18 +147,21 @@ def train_wtal(
     )
     encoder = encoder_loader(encoder_name, "float32", options.device, progress, recipe.features)()
     name = choose_name(workspace, "wtal", options.name, options.resume)
-    run = _Run(workspace, cache, plan, options, encoder, encoder_name, name)
+    ids = [label.video_id for label in (*plan.train, *plan.validation, *plan.test)]
+    second = SecondFeatures.beside(ids, cache, plan.second) if plan.second else None
+    run = _Run(workspace, cache, plan, options, encoder, encoder_name, name, second)
     if not options.ablation:
         return run.train(progress)
-    if options.resume:
-        raise BadInput("--ablation trains several variants from the start; leave --resume out.")
-    reports = {}
+    parts = []
     for number, (title, variant) in enumerate(ABLATIONS.items()):
         config = preset(options.preset, **{**options.changes, **variant})
-        part = replace(run, plan=replace(plan, config=config), name=f"{name}-{number}", title=title)
-        progress.message(f"Ablation {number + 1} of {len(ABLATIONS)}: {title}")
-        reports[title] = part.train(progress)
-    full = reports["B and F"]
+        own = name if title == FULL else choose_name(workspace, "wtal", f"{name}-{number}", False)
+        parts.append(replace(run, plan=replace(plan, config=config), name=own, title=title))
+    reports = {}
+    for number, part in enumerate(parts):
+        progress.message(f"Ablation {number + 1} of {len(parts)}: {part.title}")
+        reports[part.title] = part.train(progress)
+    full = reports[FULL]
     zero = [row for row in full.table if str(row[0]).startswith("zero-shot")]
     rows = [row for title in ABLATIONS for row in reports[title].table if not str(row[0]).startswith("zero-shot")]
     return replace(full, table=tuple([*zero, *rows]))
@@ -229,7 +238,9 @@ class _Run:
     encoder: Encoder
     encoder_name: str
     name: str
+    second: SecondFeatures | None
     title: str = ""
+    """Variant of an ablation."""
 
     def train(self, progress: Progress) -> TrainWtalReport:
         from vidlang.methods.wtal.data import LabelledVideo, training_set
@@ -276,7 +287,10 @@ class _Run:
         save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, videos.prompts, ()))
         picture = curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"wtal {self.name}")
         write_bytes(run.path / "curves.png", picture)
-        path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
+        if self.title in ("", FULL):
+            path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
+        else:
+            path = save_checkpoint(run.path / "best", best)
         run.finish()
         return TrainWtalReport(
             checkpoint=str(path),
@@ -292,9 +306,9 @@ class _Run:
         return self.cache.get(FeatureKey(label.video_id, self.plan.recipe)).crop(0)
 
     def _second(self, label: Label) -> tuple[np.ndarray, np.ndarray] | None:
-        if self.plan.second is None:
+        if self.second is None:
             return None
-        other = self.cache.get(FeatureKey(label.video_id, self.plan.second)).crop(0)
+        other = self.second.get(label.video_id)
         return other.values, other.seconds
 
     def _table(self, trained: Predictor, judged: Sequence[Label], progress: Progress) -> tuple[tuple[object, ...], ...]:
@@ -324,7 +338,7 @@ class _Run:
         ious = []
         for label in judged:
             features = self._features(label)
-            curves = curves_of(features, predictor, self.plan.config, self.cache, self.plan.second)
+            curves = curves_of(features, predictor, self.plan.config, self.second)
             curve, score = curves.of(branch, self.options.weight)  # type: ignore[arg-type]
             detections += detections_of(features, curve, score, self.plan.class_names, reading)
             rows = _likeliest(curve, self.plan.config.background)
