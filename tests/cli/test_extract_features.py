@@ -32,7 +32,7 @@ def test_regions_and_cropped_borders_lie_beside_pooled_rows(vidlang, boxed, tmp_
     both = vidlang("extract", boxed, "--encoder", "mini", "--features", "regions", "--borders", "crop", "--json")
     report = json.loads(both.out)
     assert report["recipe"]["features"] == "regions" and report["recipe"]["borders"] == "crop"
-    assert report["videos"][0]["detail"] == "borders cropped: 20 px top, 20 px bottom of 128 x 96"
+    assert report["videos"][0]["detail"] == "borders cropped from 2 frames: up to 20 px top, 20 px bottom of 128 x 96"
     widths = {
         (features.key.recipe.features, features.key.recipe.borders): features.values.shape
         for features in map(FeatureCache(tmp_path / ".vidlang" / "cache").get, FeatureCache(".vidlang/cache").keys())
