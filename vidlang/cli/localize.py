@@ -68,6 +68,13 @@ def localize(
         ProposalsChoice,  # type: ignore[valid-type]
         typer.Option(help="How segments are made from curves: robust, or paper.", metavar="NAME"),
     ] = ProposalsChoice["robust"],
+    motion_prior: Annotated[
+        float | None,
+        typer.Option(
+            help="Halve probabilities where frames differ by so many grey levels; less motion, less action (try 1).",
+            metavar="LEVELS",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Segments shown of each video.", metavar="N")] = 5,
     manifest: Annotated[
         Path | None, typer.Option(help="Only the videos that this manifest lists.", metavar="CSV")
@@ -126,6 +133,7 @@ def localize(
             weight=weight,
             proposals=str(proposals.value),  # type: ignore[attr-defined]
             changes=given(ProposalOptions, changes),
+            motion_prior=motion_prior,
             top=top,
             plot=plot,
             device=device or place.settings.device,

@@ -42,6 +42,7 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, write_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
 from vidlang.store.workspace import Workspace
+from vidlang.video.motion import motion_energy
 from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe
@@ -69,6 +70,8 @@ class LocalizeOptions:
     """Preset of ``ProposalOptions``."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``ProposalOptions`` that differ from the preset."""
+    motion_prior: float | None = None
+    """Grey levels of motion at which a probability is halved: what stands still is rarely an action. None: off."""
     top: int = 20
     """Segments of each video that people are shown; the files have all."""
     plot: bool = True
@@ -83,6 +86,10 @@ class LocalizeOptions:
             raise BadInput(
                 "--labels asks for zero-shot localization, --checkpoint for a trained one; give one of them."
             )
+        if self.motion_prior is not None and not 0 < self.motion_prior < 256:
+            raise BadInput(f"--motion-prior takes grey levels above 0, such as 1, got {self.motion_prior:g}.")
+        if self.motion_prior is not None and self.cached:
+            raise BadInput("--motion-prior looks at the frames of the videos; give files instead of --cached.")
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one action, for instance --labels "weightlifting,dog walking".')
         if self.split is not None and self.manifest is None:
@@ -227,11 +234,13 @@ def localize(
     localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
     reading = proposal_options(options.proposals, **options.changes)
     only = wanted_videos(options.manifest, options.split)
+    files: dict[str, Path] = {}
     if options.cached:
         outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
     else:
+        files = dict(find_inputs(paths, cache))
         extracted = extract_videos(
-            find_inputs(paths, cache),
+            list(files.items()),
             cache,
             localizer.recipe,
             localizer.load_encoder,
@@ -252,6 +261,9 @@ def localize(
                     features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
                     curves = curves_of(features, predictor, localizer.config, second)
                     curve, score = curves.of(localizer.branch, options.weight)
+                    if options.motion_prior is not None:
+                        energy = motion_energy(files[outcome.video_id], features.seconds)
+                        curve = curve * (energy / (energy + options.motion_prior))[:, None]
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
                     found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
                     outcomes[index] = replace(outcome, status="done")
