@@ -179,7 +179,7 @@ def _show(report: LocalizeReport) -> None:
             [f"{clock(d.segment.start)} - {clock(d.segment.end)}", d.label, d.score]
             for d in found.detections[: report.top]
         ]
-        print_table(["time", "action", "confidence"], rows)
+        print_table(["time", "action", "score"], rows)
     say(f"Results in {report.folder}")
 
 
