@@ -61,8 +61,8 @@ class LetterTokenizer:
 def random_tower(num_layers: int = 12, seed: int = 0) -> TextTower:
     """ViT-B/16's text tower (width 512, 12 layers, 8 heads) with random weights; or some of its layers."""
     text = CLIPTextConfig(
-        hidden_size=512, intermediate_size=2048, num_hidden_layers=num_layers, num_attention_heads=8, projection_dim=DIM,
-        hidden_act="quick_gelu", vocab_size=49408, bos_token_id=START, eos_token_id=END,
+        hidden_size=512, intermediate_size=2048, num_hidden_layers=num_layers, num_attention_heads=8,
+        projection_dim=DIM, hidden_act="quick_gelu", vocab_size=49408, bos_token_id=START, eos_token_id=END,
     )  # fmt: skip
     vision = CLIPVisionConfig(hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1)
     torch.manual_seed(seed)
