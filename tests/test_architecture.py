@@ -110,7 +110,7 @@ def test_every_module_can_be_imported():
 LIGHT_COMMANDS = [
     ["--help"], ["extract", "--help"], ["train", "--help"], ["train", "vadclip", "--help"], ["score", "--help"],
     ["models", "list"], ["cache", "list"], ["eval", "anomaly", "--help"], ["retrieve", "--help"], ["index", "info"],
-    ["eval", "retrieval", "--help"], ["train", "tca", "--help"],
+    ["eval", "retrieval", "--help"], ["train", "tca", "--help"], ["localize", "--help"], ["train", "wtal", "--help"],
 ]  # fmt: skip
 
 
