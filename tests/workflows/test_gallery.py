@@ -88,6 +88,19 @@ def test_the_first_call_builds_and_the_second_adds_only_what_is_fresh(workspace,
     assert report.info.videos == 3 and report.info.rows == 12 and report.info.width == DIM
 
 
+def test_a_search_beside_a_writer_takes_what_the_index_holds_already(workspace, cache):
+    fill(cache, ["a.mp4", "b.mp4"])
+    gallery, _ = open_gallery(workspace, KEEP)
+    fill(cache, ["c.mp4"])
+    with VideoIndex.open(gallery.index.folder).writing():  # as another process would
+        found, report = open_gallery(workspace, KEEP, as_it_is=True)
+        assert sorted(found.index.ids) == ["a.mp4", "b.mp4"]
+        assert report.notes == ("another process writes the index; searched without 1 videos it lacks yet",)
+        with pytest.raises(BadInput, match="is being written by process"):
+            open_gallery(workspace, KEEP)
+    assert sorted(open_gallery(workspace, KEEP, as_it_is=True)[0].index.ids) == ["a.mp4", "b.mp4", "c.mp4"]
+
+
 def test_a_changed_entry_is_replaced(workspace, cache):
     fill(cache, ["a.mp4", "b.mp4"])
     open_gallery(workspace, KEEP)

@@ -31,6 +31,10 @@ HOLDER = "holder.json"
 TOUCH_SECONDS = 60.0
 
 
+class BeingWritten(BadInput):
+    """Another living process holds the right to write."""
+
+
 class WriterLock:
     """A lock that is held. ``touch`` shows that its holder works, ``check`` that it holds still."""
 
@@ -63,7 +67,7 @@ def writer_lock(path: Path, what: str) -> Iterator[WriterLock]:
     what: what it guards, for messages, such as ``the index .vidlang/index``
 
     Raises:
-        BadInput: a living process holds it; names the process, its machine and since when.
+        BeingWritten: a living process holds it; names the process, its machine and since when.
     """
     lock = _acquire(Path(path), what)
     try:
@@ -95,9 +99,9 @@ def _acquire(path: Path, what: str) -> WriterLock:
     raise _held(path, what, _read(path))
 
 
-def _held(path: Path, what: str, holder: Mapping[str, Any]) -> BadInput:
+def _held(path: Path, what: str, holder: Mapping[str, Any]) -> BeingWritten:
     who = f"process {holder.get('process', '?')} on {holder.get('machine', '?')} since {holder.get('since', '?')}"
-    return BadInput(f"{what} is being written by {who}. Wait until it ends, or, if it is gone, delete {path}")
+    return BeingWritten(f"{what} is being written by {who}. Wait until it ends, or, if it is gone, delete {path}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import CacheEntry, FeatureCache
 from vidlang.store.index import IndexInfo, IndexItem, IndexSpec, VideoIndex
 from vidlang.store.workspace import Workspace
+from vidlang.store.writer_lock import BeingWritten
 from vidlang.workflows.embedding import (
     AUTO,
     Embedding,
@@ -169,10 +170,12 @@ def open_gallery(
     *,
     rebuild: bool = False,
     prune: bool = False,
+    as_it_is: bool = False,
 ) -> tuple[Gallery, UpdateReport]:
     """The index of the cached videos, with what is missing added.
 
     rebuild: build it anew    prune: remove videos whose cache entry is gone
+    as_it_is: where another process writes the index, take what it holds already instead of failing
 
     Raises:
         MissingFeatures: the cache has no videos of the recipe, and the index none either.
@@ -185,7 +188,7 @@ def open_gallery(
     encoder_name = _encoder_name(workspace, recipe, changes, checkpoint)
     load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
     place = _Place(workspace, cache, recipe, options, checkpoint, load, progress)
-    report = place.update(rebuild=rebuild, prune=prune)
+    report = place.update(rebuild=rebuild, prune=prune, as_it_is=as_it_is)
     made_by = {
         "method": "tca" if checkpoint else PLAIN,
         "checkpoint": checkpoint.extra.get("name") if checkpoint else None,
@@ -298,7 +301,7 @@ class _Place:
         self.index: VideoIndex
         self.embedding: Embedding
 
-    def update(self, *, rebuild: bool, prune: bool) -> UpdateReport:
+    def update(self, *, rebuild: bool, prune: bool, as_it_is: bool = False) -> UpdateReport:
         """Opens or makes the index, adds what is missing, and sets ``index`` and ``embedding``."""
         stamps = self.cache.stamps(self.recipe)
         why, there = "asked for" if rebuild else None, VideoIndex.exists(self.folder)
@@ -316,12 +319,18 @@ class _Place:
         self.embedding = self._embedding()
         found = _Changes.between(self.index, stamps)
         if found.fresh or found.changed or (prune and found.gone):  # readers that change nothing take no lock
-            with self.index.writing():
-                found = _Changes.between(self.index, stamps)  # as it is under the lock
-                leaving = [*found.changed, *(found.gone if prune else ())]
-                self.index.remove([self.index.ids[self.index.entries[entry][0]] for entry in leaving])
-                wanted = sorted([*found.fresh, *found.changed])
-                self.index.add(self._items(wanted, stamps), progress=self.progress, total=len(wanted))
+            try:
+                with self.index.writing():
+                    found = _Changes.between(self.index, stamps)  # as it is under the lock
+                    leaving = [*found.changed, *(found.gone if prune else ())]
+                    self.index.remove([self.index.ids[self.index.entries[entry][0]] for entry in leaving])
+                    wanted = sorted([*found.fresh, *found.changed])
+                    self.index.add(self._items(wanted, stamps), progress=self.progress, total=len(wanted))
+            except BeingWritten:
+                if not as_it_is or not len(self.index):
+                    raise
+                missing = len(found.fresh)
+                self.notes.append(f"another process writes the index; searched without {missing} videos it lacks yet")
         known = self.index.entries  # what could not be read is not among them
         return UpdateReport(
             added=sum(entry in known for entry in found.fresh),

@@ -188,7 +188,7 @@ def retrieve(
     options, progress = options or RetrieveOptions(), progress or Progress()
     if not paths and not options.texts:
         raise BadInput('Name a video or an image to look for, or give --text "words".')
-    gallery, update = open_gallery(workspace, options.gallery, changes, progress)
+    gallery, update = open_gallery(workspace, options.gallery, changes, progress, as_it_is=True)
     searcher, false_positives = make_searcher(gallery, options, progress)
     notes = list(update.notes)
     if searcher.approximate is not None:
