@@ -208,6 +208,15 @@ def test_validation_without_times_is_said_and_left_out(workspace, collected):
     assert any("validation videos have no times" in note for note in report.notes)
 
 
+def test_times_in_frames_are_said_before_training_and_not_measured(tmp_path, workspace, collected):
+    manifest_of(tmp_path / "labels.csv", collected)
+    text = (tmp_path / "labels.csv").read_text()
+    (tmp_path / "labels.csv").write_text(text.replace("start,end", "start_frame,end_frame"))
+    report = train_wtal(workspace, options(manifest=tmp_path / "labels.csv"))
+    assert report.table == () and facts_of(workspace)["finished"]
+    assert any("are in frames, so nothing is measured on the 6 videos held out" in note for note in report.notes)
+
+
 # -- normal ----------------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +291,13 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(workspace, 
     assert facts_of(workspace)["finished"] and same(state_of(workspace), state_of(workspace, "whole"))
     logs = [(runs_folder(workspace, "wtal") / name / "log.jsonl").read_text() for name in ("run", "whole")]
     assert logs[0] == logs[1]
+
+
+def test_a_finished_run_resumes_to_what_it_was(workspace, collected):
+    train_wtal(workspace, options())
+    before = state_of(workspace)
+    train_wtal(workspace, options(resume=True))
+    assert same(before, state_of(workspace))
 
 
 # -- a second encoder ------------------------------------------------------------------------------------------------

@@ -179,11 +179,12 @@ def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions)
     names = tuple(sorted(found - {normal}, key=str.casefold))
     if not names:
         raise BadManifest("There is no class of action: every video is labelled as normal.")
-    test = [label for label in labels if label.split == "test"]
-    validation = [label for label in labels if label.split == "val"]
+    test = _in_seconds([label for label in labels if label.split == "test"], notes)
+    validation = _in_seconds([label for label in labels if label.split == "val"], notes)
     train = [label for label in labels if label.split not in ("val", "test")]
     if not validation and options.val_fraction > 0:
         train, validation = split_by_video(train, options.val_fraction, int(options.changes.get("seed", 0)))
+        validation = _in_seconds(validation, notes)
     if validation and not any(label.segments for label in validation):
         notes.append("the validation videos have no times, so the last good phase is kept")
         validation = []
@@ -196,6 +197,18 @@ def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions)
     elif options.second is not None:
         raise BadInput("--second names features that CBP does not read; add --cbp-inputs second or both.")
     return _Plan(recipe, second, config, names, tuple(train), tuple(validation), tuple(test), normal, tuple(notes))
+
+
+def _in_seconds(labels: list[Label], notes: list[str]) -> list[Label]:
+    """Labels to measure on; without any times where some are in frames, which do not compare with seconds."""
+    counted = [label for label in labels if any(event.segment is None for event in label.segments)]
+    if not counted:
+        return labels
+    notes.append(
+        f"times of {counted[0].video_id} are in frames, so nothing is measured on the {len(labels)} videos held out "
+        "with it: give start and end in seconds"
+    )
+    return [replace(label, segments=(), timed=False) for label in labels]
 
 
 def _labels(options: TrainWtalOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
