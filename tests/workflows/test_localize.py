@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from vidlang.store.activitynet_json import read_activitynet
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import read_detections
 from vidlang.store.video_scores import read_video_scores
+from vidlang.video.motion import motion_energy
+from vidlang.video.writer import write_video
 from vidlang.workflows.chosen import picture_path
 from vidlang.workflows.evaluate_localization import evaluate_localization
 from vidlang.workflows.localize import LocalizeOptions, LocalizeReport, SecondFeatures, localize
@@ -127,6 +130,22 @@ def test_nothing_but_failures_writes_no_files(tmp_path, workspace, encoder):
     assert report.num_failed == 1 and not report.folder.exists()
 
 
+def test_the_motion_prior_lowers_what_stands_still(tmp_path, workspace, encoder):
+    film(tmp_path / "v" / "moving.mp4", 48)
+    picture = np.full((32, 48, 3), 90, dtype=np.uint8)
+    write_video(tmp_path / "v" / "still.mp4", (picture for _ in range(48)), 25.0)
+    asked = LocalizeOptions(labels=LABELS, plot=False)
+    plain, prior = (
+        {found.video.id: found for found in localize([tmp_path / "v"], workspace, options).videos}
+        for options in (asked, replace(asked, motion_prior=2.0))
+    )
+    assert prior["still.mp4"].curve.max() < 0.05 * plain["still.mp4"].curve.max()
+    energy = motion_energy(tmp_path / "v" / "moving.mp4", plain["moving.mp4"].seconds)
+    expected = plain["moving.mp4"].curve * (energy / (energy + 2))[:, None]
+    np.testing.assert_allclose(prior["moving.mp4"].curve, expected, atol=1e-6)
+    assert energy.min() > 4 and prior["moving.mp4"].curve.dtype == np.float32
+
+
 # -- which videos ----------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +213,8 @@ def test_without_checkpoint_and_labels_it_says_what_to_do(workspace, collected):
         ({"labels": ("a",), "checkpoint": "x"}, "give one of them"),
         ({"labels": ()}, "at least one action"),
         ({"split": "test"}, "--manifest"),
+        ({"motion_prior": 1.0, "cached": True}, "give files instead of --cached"),
+        ({"motion_prior": 0.0}, "grey levels above 0"),
         ({"labels": ("a",), "branch": "cbp"}, "leave --branch out"),
     ],
 )

@@ -263,7 +263,7 @@ def localize(
                     curve, score = curves.of(localizer.branch, options.weight)
                     if options.motion_prior is not None:
                         energy = motion_energy(files[outcome.video_id], features.seconds)
-                        curve = curve * (energy / (energy + options.motion_prior))[:, None]
+                        curve = (curve * (energy / (energy + options.motion_prior))[:, None]).astype(np.float32)
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
                     found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
                     outcomes[index] = replace(outcome, status="done")
@@ -272,6 +272,8 @@ def localize(
                     progress.message(f"failed: {error}")
             task.advance()
     made_by = {**localizer.made_by, "proposals": options.proposals, "changes": dict(options.changes)}
+    if options.motion_prior is not None:
+        made_by["motion_prior"] = options.motion_prior
     report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
     if report.videos:
         _write(report, options.plot, progress)
