@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from stand_ins import ColourEncoder, film, put, recipe_of, unit_rows
+from PIL import Image
+from stand_ins import ColourEncoder, colour, film, put, recipe_of, unit_rows
 
 from vidlang.core import BadInput, FeatureKey, FeatureRecipe, Features, FileIdentity, VideoInfo
 from vidlang.methods.wtal.vlp import TEMPLATES, plain_rows
@@ -20,6 +21,7 @@ from vidlang.video.motion import motion_energy
 from vidlang.video.writer import write_video
 from vidlang.workflows.chosen import picture_path
 from vidlang.workflows.evaluate_localization import evaluate_localization
+from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.localize import LocalizeOptions, LocalizeReport, SecondFeatures, localize
 
 LIFT, WALK = LABELS = ("weightlifting", "dog walking")
@@ -144,6 +146,15 @@ def test_the_motion_prior_lowers_what_stands_still(tmp_path, workspace, encoder)
     expected = plain["moving.mp4"].curve * (energy / (energy + 2))[:, None]
     np.testing.assert_allclose(prior["moving.mp4"].curve, expected, atol=1e-6)
     assert energy.min() > 4 and prior["moving.mp4"].curve.dtype == np.float32
+
+
+def test_the_motion_prior_reads_folders_of_images_at_the_given_rate(tmp_path, workspace, encoder):
+    (tmp_path / "images").mkdir()
+    for index in range(32):
+        Image.fromarray(np.broadcast_to(colour(index), (32, 48, 3)).copy()).save(tmp_path / f"images/{index:03d}.png")
+    asked = LocalizeOptions(labels=LABELS, plot=False, motion_prior=2.0)
+    report = localize([tmp_path / "images"], workspace, asked, extraction=ExtractOptions(frame_rate=10.0))
+    assert report.num_failed == 0 and len(report.videos) == 1
 
 
 # -- which videos ----------------------------------------------------------------------------------------------------

@@ -230,6 +230,7 @@ def localize(
         is an outcome.
     """
     options, progress = options or LocalizeOptions(), progress or Progress()
+    extraction = extraction or ExtractOptions()
     cache = FeatureCache(workspace.cache_dir)
     localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
     reading = proposal_options(options.proposals, **options.changes)
@@ -244,7 +245,7 @@ def localize(
             cache,
             localizer.recipe,
             localizer.load_encoder,
-            extraction or ExtractOptions(),
+            extraction,
             progress,
             only=only,
         )
@@ -262,7 +263,8 @@ def localize(
                     curves = curves_of(features, predictor, localizer.config, second)
                     curve, score = curves.of(localizer.branch, options.weight)
                     if options.motion_prior is not None:
-                        energy = motion_energy(files[outcome.video_id], features.seconds)
+                        rate = extraction.frame_rate
+                        energy = motion_energy(files[outcome.video_id], features.seconds, frame_rate=rate)
                         curve = (curve * (energy / (energy + options.motion_prior))[:, None]).astype(np.float32)
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
                     found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
