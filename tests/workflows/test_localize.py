@@ -152,9 +152,14 @@ def test_the_motion_prior_reads_folders_of_images_at_the_given_rate(tmp_path, wo
     (tmp_path / "images").mkdir()
     for index in range(32):
         Image.fromarray(np.broadcast_to(colour(index), (32, 48, 3)).copy()).save(tmp_path / f"images/{index:03d}.png")
-    asked = LocalizeOptions(labels=LABELS, plot=False, motion_prior=2.0)
-    report = localize([tmp_path / "images"], workspace, asked, extraction=ExtractOptions(frame_rate=10.0))
-    assert report.num_failed == 0 and len(report.videos) == 1
+    asked = LocalizeOptions(labels=LABELS, plot=False)
+    [plain], [prior] = (
+        localize([tmp_path / "images"], workspace, options, extraction=ExtractOptions(frame_rate=10.0)).videos
+        for options in (asked, replace(asked, motion_prior=20.0))
+    )
+    energy = motion_energy(tmp_path / "images", plain.seconds, frame_rate=10.0)
+    np.testing.assert_allclose(prior.curve, plain.curve * (energy / (energy + 20))[:, None], atol=1e-6)
+    assert np.abs(energy - motion_energy(tmp_path / "images", plain.seconds)).max() > 1  # at the rate that is assumed
 
 
 # -- which videos ----------------------------------------------------------------------------------------------------
