@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +28,14 @@ from vidlang.cli.retrieve import (
     SkipStartOption,
     WhiteningChoice,
     WhiteningOption,
+    gallery_options,
+    recipe_changes,
 )
+
+if TYPE_CHECKING:
+    from vidlang.workflows.gallery import GalleryOptions
+    from vidlang.workflows.recipe import RecipeChanges
+    from vidlang.workflows.workspace import Workspace
 
 app = typer.Typer(help="The retrieval index of the cache.", no_args_is_help=True)
 
@@ -68,7 +75,16 @@ def build(
 
       vidlang index build --whitening whiten --components 256 --index-dtype bfloat16
     """
-    _update(locals(), rebuild=True, prune=False)
+    from vidlang.workflows.workspace import open_workspace
+
+    place = open_workspace(workspace)
+    options = gallery_options(
+        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
+    )
+    changes = recipe_changes(
+        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+    )
+    _bring_up(place, options, changes, rebuild=True, prune=False, json=json, quiet=quiet, verbose=verbose)
 
 
 @app.command("update")
@@ -104,33 +120,35 @@ def update(
 
       vidlang index update --prune
     """
-    _update(locals(), rebuild=False, prune=prune)
-
-
-def _update(given: dict[str, object], *, rebuild: bool, prune: bool) -> None:
-    from vidlang.workflows.gallery import GalleryOptions, open_gallery
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.workspace import open_workspace
 
-    def value(name: str) -> object:
-        return getattr(given[name], "value", given[name])
-
-    configure_logging(bool(given["verbose"]))
-    place = open_workspace(given["workspace"])  # type: ignore[arg-type]
-    options = GalleryOptions(
-        checkpoint=given["checkpoint"],  # type: ignore[arg-type]
-        whitening=value("whitening"),  # type: ignore[arg-type]
-        num_components=given["components"],  # type: ignore[arg-type]
-        skip_start=given["skip_start"],  # type: ignore[arg-type]
-        blank_frames=value("blank_frames"),  # type: ignore[arg-type]
-        dtype=value("index_dtype"),  # type: ignore[arg-type]
-        device=str(given["device"] or place.settings.device),
+    place = open_workspace(workspace)
+    options = gallery_options(
+        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
     )
-    names = ("encoder", "stride", "pick", "fps", "features", "borders", "colour", "precision")
-    changes = RecipeChanges(**{name: value(name) for name in names})  # type: ignore[arg-type]
-    quiet = bool(given["quiet"])
+    changes = recipe_changes(
+        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+    )
+    _bring_up(place, options, changes, rebuild=False, prune=prune, json=json, quiet=quiet, verbose=verbose)
+
+
+def _bring_up(
+    place: Workspace,
+    options: GalleryOptions,
+    changes: RecipeChanges,
+    *,
+    rebuild: bool,
+    prune: bool,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Makes the index as it should be, and says what was done."""
+    from vidlang.workflows.gallery import open_gallery
+
+    configure_logging(verbose)
     _, report = open_gallery(place, options, changes, TerminalProgress(quiet), rebuild=rebuild, prune=prune)
-    if given["json"]:
+    if json:
         print_json(report.to_dict())
     elif not quiet:
         for line in report.lines():
@@ -209,20 +227,12 @@ def fit_whitening(
       vidlang index fit-whitening --components 512 -o pca.npz
     """
     from vidlang.workflows.gallery import fit_whitening_file
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    changes = RecipeChanges(
-        encoder=encoder,
-        stride=stride,
-        pick=pick and pick.value,
-        fps=fps,
-        features=features and features.value,
-        borders=borders and borders.value,
-        colour=colour and colour.value,
-        precision=precision and precision.value,
+    changes = recipe_changes(
+        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     path, whitening, num_rows = fit_whitening_file(place, changes, components, rows, out, TerminalProgress(quiet))
     if json:

@@ -27,6 +27,8 @@ from vidlang.core.errors import BadInput
 if TYPE_CHECKING:
     from vidlang.core import Hit, Segment
     from vidlang.workflows.duplicates import DuplicatesReport
+    from vidlang.workflows.gallery import GalleryOptions
+    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.retrieve import RetrieveReport
 
 
@@ -104,6 +106,37 @@ IndexDtypeOption = Annotated[
         help="Numbers of the index: float32, or bfloat16 for half the space.", metavar="NAME", rich_help_panel=GALLERY
     ),
 ]
+
+
+def gallery_options(
+    checkpoint: str | None,
+    whitening: Enum,
+    components: int | None,
+    skip_start: float,
+    blank_frames: BlankChoice,
+    index_dtype: IndexDtypeChoice,
+    device: str,
+) -> GalleryOptions:
+    """What the options of the panel ``Gallery`` say."""
+    from vidlang.workflows.gallery import GalleryOptions
+
+    return GalleryOptions(
+        checkpoint=checkpoint,
+        whitening=whitening.value,
+        num_components=components,
+        skip_start=skip_start,
+        blank_frames=blank_frames.value,  # type: ignore[arg-type]
+        dtype=index_dtype.value,  # type: ignore[arg-type]
+        device=device,
+    )
+
+
+def recipe_changes(encoder: str | None, stride: int | None, fps: float | None, **choices: Enum | None) -> RecipeChanges:
+    """What the options about features say."""
+    from vidlang.workflows.recipe import RecipeChanges
+
+    named = {name: choice.value for name, choice in choices.items() if choice is not None}
+    return RecipeChanges(encoder=encoder, stride=stride, fps=fps, **named)
 
 
 def command(
@@ -219,8 +252,6 @@ def command(
       vidlang retrieve --all-pairs
     """
     from vidlang.workflows.extract import ExtractOptions
-    from vidlang.workflows.gallery import GalleryOptions
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.retrieve import RetrieveOptions, reject_videos, retrieve
     from vidlang.workflows.search import SearchOptions
     from vidlang.workflows.workspace import open_workspace
@@ -236,14 +267,14 @@ def command(
     options = RetrieveOptions(
         texts=tuple(text or ()),
         cached=cached,
-        gallery=GalleryOptions(
-            checkpoint=checkpoint,
-            whitening=whitening.value,  # type: ignore[arg-type]
-            num_components=components,
-            skip_start=skip_start,
-            blank_frames=blank_frames.value,  # type: ignore[arg-type]
-            dtype=index_dtype.value,  # type: ignore[arg-type]
-            device=device or place.settings.device,
+        gallery=gallery_options(
+            checkpoint,
+            whitening,
+            components,
+            skip_start,
+            blank_frames,
+            index_dtype,
+            device or place.settings.device,
         ),
         search=SearchOptions(
             similarity=similarity.value,  # type: ignore[arg-type]
@@ -261,15 +292,8 @@ def command(
         plot=plot,
         out=out,
     )
-    changes = RecipeChanges(
-        encoder=encoder,
-        stride=stride,
-        pick=pick and pick.value,
-        fps=fps,
-        features=features and features.value,
-        borders=borders and borders.value,
-        colour=colour and colour.value,
-        precision=precision and precision.value,
+    changes = recipe_changes(
+        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     progress = TerminalProgress(quiet)
     if all_pairs:
