@@ -170,7 +170,9 @@ def training(text: TextTower, options: argparse.Namespace) -> list[str]:
     out = [f"{'training step, CPU seconds (wall)':<58} {'learned prompts':>18}  {'--freeze-prompts':>18}"]
     for num_rows in options.rows:
         size = num_rows, options.batch, options.classes
-        out += training_steps(trainer_of(text, *size), trainer_of(text, *size, freeze_prompts=True), options)
+        learned = trainer_of(text, *size, precision=options.precision)
+        frozen = trainer_of(text, *size, precision=options.precision, freeze_prompts=True)
+        out += training_steps(learned, frozen, options)
     return out
 
 
@@ -189,8 +191,9 @@ def training_steps(learned: Trainer, frozen: Trainer, options: argparse.Namespac
 def inference(text: TextTower, options: argparse.Namespace) -> list[str]:
     trainer = trainer_of(text, 1000, options.classes, options.classes)
     predictor = trainer.predictor
+    predictor.precision = options.precision
     predictor.predict(trainer.videos.vlp(0)[:8], trainer.videos.cbp(0)[:8])  # texts are encoded once
-    out = [f"{f'a minute of video, {ROWS_PER_SECOND} rows a second, CPU seconds (wall)':<58} {'float32':>18}"]
+    out = [f"{f'a minute of video, {ROWS_PER_SECOND} rows a second, CPU seconds (wall)':<58} {options.precision:>18}"]
     for minutes, count in ((1, 1), (1, 16), (10, 1), (LONG, 1)):
         videos = [random_rows(60 * ROWS_PER_SECOND * minutes, seed) for seed in range(count)]
         repeat = options.repeat if minutes < LONG else 1
@@ -239,6 +242,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="videos per step")
     parser.add_argument("--classes", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=2, help="timed runs of what is short")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--memory-steps", nargs="*", choices=["B", "F"], default=["F"])
     parser.add_argument("--skip", nargs="*", choices=["training", "inference", "memory"], default=[])
     options = parser.parse_args()
