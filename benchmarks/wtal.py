@@ -246,6 +246,8 @@ def main() -> None:
     parser.add_argument("--memory-steps", nargs="*", choices=["B", "F"], default=["F"])
     parser.add_argument("--skip", nargs="*", choices=["training", "inference", "memory"], default=[])
     options = parser.parse_args()
+    if options.batch < options.classes:
+        parser.error("--batch must be at least --classes, so that each class has a video")
     torch.set_num_threads(1)
     text = random_tower()
     out = [f"{options.classes} classes, width {DIM}, text tower of ViT-B/16's shape, {torch.get_num_threads()} thread"]
