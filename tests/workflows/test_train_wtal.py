@@ -22,7 +22,7 @@ from vidlang.workflows.train_wtal import ABLATIONS, TrainWtalOptions, train_wtal
 
 SMALL = {
     "cbp_width": 32, "cbp_layers": 1, "cbp_heads": 2, "vlp_layers": 1, "vlp_heads": 2, "freeze_prompts": True,
-    "input_dropout": 0.0, "batch_size": 8, "min_batches": 5, "warmup_steps": 10, "warmup_min_steps": 10,
+    "input_dropout": 0.0, "batch_size": 16, "min_batches": 5, "warmup_steps": 10, "warmup_min_steps": 10,
     "plateau_epochs": 0, "rounds": 1, "phase_passes": 1, "phase_min_steps": 5, "learning_rate": 3e-3, "mil_ratio": 4,
     "stop_growth": 0.0,
 }  # fmt: skip
