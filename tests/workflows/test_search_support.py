@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vidlang.workflows.search import _support
+from vidlang.workflows.search import Searcher, SearchOptions, _support
 
 
 def rows(number: int, seed: int) -> torch.Tensor:
@@ -42,3 +43,17 @@ def test_blank_rows_neither_need_support_nor_give_it():
 
 def test_a_video_without_any_telling_row_has_none():
     assert _support(torch.zeros(3, 4)) == (0.0, 0.0)
+
+
+class Few:
+    """A gallery of seven videos, of which nothing but the number is asked."""
+
+    def __len__(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize(("cell", "threshold"), [(0.1, 0.6), (0.8, 0.8), (0.99, 0.95)])
+def test_a_gallery_of_few_videos_may_be_copies_so_the_pair_itself_says_what_a_match_is(cell, threshold):
+    searcher = Searcher(Few(), SearchOptions())  # type: ignore[arg-type]
+    assert searcher.clear_match == 0.6
+    assert searcher._match_threshold(np.full((20, 20), cell, dtype=np.float32)) == pytest.approx(threshold)

@@ -38,6 +38,10 @@ UNRELATED = 0.95
 """Quantile of the similarities between frames of different videos."""
 MOST_UNRELATED = 0.95
 """That quantile counts as this at most: in a gallery of little but copies it is 1, which no frame would exceed."""
+FEW_VIDEOS = 20
+"""A smaller gallery may be little but copies, so that it does not tell what unrelated frames reach."""
+CLEAR_AMONG_FEW, MOST_AMONG_FEW = 0.6, 0.95
+"""There a matched frame reaches the first, and never needs more than the second, whatever the pair itself says."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,15 @@ class Searcher:
         this very matrix, since two recordings of one place are alike at all times."""
         own = float(np.quantile(similarity, 0.9)) if min(similarity.shape) > FEW_ROWS else -1.0
         low = self.clear_match
+        if len(self.index) < FEW_VIDEOS:
+            return min(max(low, own), MOST_AMONG_FEW)
         return min(max(low, own), (1 + low) / 2)
 
     @cached_property
     def clear_match(self) -> float:
         """Similarity that separates matched frames from others in this gallery."""
+        if len(self.index) < FEW_VIDEOS:
+            return CLEAR_AMONG_FEW
         unrelated = self.unrelated_frames()
         base = min(float(np.quantile(unrelated, UNRELATED)), MOST_UNRELATED) if len(unrelated) else 0.5
         return base + (1 - base) * CLEAR
