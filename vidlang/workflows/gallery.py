@@ -34,6 +34,7 @@ from vidlang.store.feature_cache import CacheEntry, FeatureCache
 from vidlang.store.index import IndexInfo, IndexItem, IndexSpec, VideoIndex
 from vidlang.store.workspace import Workspace
 from vidlang.store.writer_lock import BeingWritten
+from vidlang.workflows.chosen import encoder_of
 from vidlang.workflows.embedding import (
     AUTO,
     Embedding,
@@ -43,7 +44,7 @@ from vidlang.workflows.embedding import (
     make_embedder,
     whitening_input,
 )
-from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
@@ -275,11 +276,9 @@ def _encoder_name(
     workspace: Workspace, recipe: FeatureRecipe, changes: RecipeChanges, checkpoint: Checkpoint | None
 ) -> str:
     """What loads the encoder of a recipe; a local folder is known by the command line, checkpoint or settings only."""
-    if changes.encoder is not None:
-        return changes.encoder
-    if checkpoint is not None:
-        return str(checkpoint.extra.get("encoder", recipe.encoder))
-    return workspace.settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
+    if changes.encoder is None and checkpoint is not None:
+        return encoder_of(checkpoint)
+    return loadable_name(workspace.settings, recipe, changes.encoder)
 
 
 class _Place:

@@ -109,6 +109,16 @@ def check_has_text(recipe: FeatureRecipe, what: str) -> None:
         )
 
 
+def loadable_name(settings: Settings, recipe: FeatureRecipe, asked: str | None = None) -> str:
+    """What ``load_encoder`` takes for the encoder of a recipe.
+
+    A local folder is known by the command line (``asked``) or the settings alone: a recipe has its name, not its path.
+    """
+    if asked is not None:
+        return asked
+    return settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
+
+
 def encoder_loader(
     name: str, precision: Precision, device: str, progress: Progress | None = None, features: RowKind | None = None
 ) -> Callable[[], Encoder]:

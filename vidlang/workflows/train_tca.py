@@ -22,6 +22,7 @@ from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingFeatures, P
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
 from vidlang.datasets.retrieval import import_retrieval, match_names, read_truth
 from vidlang.methods.tca.config import TcaConfig, preset
+from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import fit_within_groups
 from vidlang.metrics.retrieval import TaskScores, evaluate
 from vidlang.report.timeline import curves_png
@@ -33,7 +34,7 @@ from vidlang.workflows.copies import copies_of, make_copies
 from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fit_whitening, whitening_input
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
-from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
 if TYPE_CHECKING:
@@ -162,9 +163,7 @@ def train_tca(
     recipe = make_recipe(workspace.settings, changes)
     if kind != "copies":
         recipe = recipe_in_cache(cache, recipe, changes != RecipeChanges(), progress)
-    encoder_name = changes.encoder or (
-        workspace.settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
-    )
+    encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
     name = choose_name(workspace, "tca", options.name, options.resume)
     if kind == "copies":
@@ -330,7 +329,7 @@ class _Rows(Sequence[Array]):
 
     def _read(self, item: _Item) -> Array:
         values, whitening = _telling(self.embedding, item), self.embedding.whitening
-        return whitening.apply(values) if whitening is not None else _unit(values)
+        return whitening.apply(values) if whitening is not None else unit(values)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -350,10 +349,6 @@ def _telling(embedding: Embedding, item: _Item) -> Array:
     values, _, weights = embedding.telling_rows(item.cache.get(item.key))
     telling = weights >= LEAST_WEIGHT
     return np.asarray(values[telling] if telling.any() else values, dtype=np.float32)
-
-
-def _unit(values: NDArray[np.floating]) -> Array:
-    return (values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 @dataclass
@@ -449,7 +444,7 @@ class _Run:
         if len(originals) >= MEAN_FROM_VIDEOS:
             total, count = np.zeros(self._width()), 0
             for item in originals:
-                values = _unit(item.cache.get(item.key).crop(0).values)
+                values = unit(item.cache.get(item.key).crop(0).values)
                 total, count = total + values.sum(axis=0), count + len(values)
             mean = (total / count).astype(np.float32)
         kind = "auto" if self.options.whitening == "pairs" else self.options.whitening

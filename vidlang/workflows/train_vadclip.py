@@ -36,7 +36,7 @@ from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def train_vadclip(
     changes = recipe_changes or RecipeChanges()
     recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
     plan = _plan(cache, recipe, options)
-    encoder_name = changes.encoder or _loadable_name(workspace, recipe)
+    encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
     text, device = encoder.text, str(encoder.device)
     if text.dim % plan.config.attn_heads:
@@ -219,13 +219,6 @@ def _labels(options: TrainOptions, known: Sequence[str], notes: list[str]) -> li
     if not labels:
         raise MissingFeatures(f"No video of {options.manifest} is in the cache. Run: vidlang extract videos/")
     return labels
-
-
-def _loadable_name(workspace: Workspace, recipe: FeatureRecipe) -> str:
-    """What ``load_encoder`` takes for the encoder of a recipe; a local folder is known by the settings only."""
-    if recipe.encoder.startswith("local:"):
-        return workspace.settings.encoder
-    return recipe.encoder
 
 
 def _run_name(workspace: Workspace, options: TrainOptions) -> str:

@@ -35,7 +35,14 @@ from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.localize import SecondFeatures, curves_of, detections_of
-from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe, recipe_in_cache
+from vidlang.workflows.recipe import (
+    RecipeChanges,
+    check_has_text,
+    encoder_loader,
+    loadable_name,
+    make_recipe,
+    recipe_in_cache,
+)
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
 if TYPE_CHECKING:
@@ -142,9 +149,7 @@ def train_wtal(
     recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
     check_has_text(recipe, "vidlang train wtal")
     plan = _plan(cache, recipe, options)
-    encoder_name = changes.encoder or (
-        workspace.settings.encoder if recipe.encoder.startswith("local:") else recipe.encoder
-    )
+    encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress, recipe.features)()
     name = choose_name(workspace, "wtal", options.name, options.resume)
     ids = [label.video_id for label in (*plan.train, *plan.validation, *plan.test)]
