@@ -6,9 +6,11 @@ A checkpoint is a folder with two files:
     the tensors of ``state`` by name.
 ``checkpoint.json``
     an object in UTF-8: ``schema`` = ``vidlang.checkpoint/1``; ``created``, ISO 8601 in UTC with microseconds;
-    ``method``; ``config`` (object); ``recipe`` (the fields of ``FeatureRecipe``); ``class_names`` (list, class 0 the
-    normal class); ``metrics`` (name to number, null where it is not finite); ``extra`` (object); ``num_values``, how
-    many numbers the tensors hold; ``digest``, the BLAKE2b of 20 bytes in hex of ``model.safetensors``.
+    ``method``; ``config`` (object); ``recipe`` (the fields of ``FeatureRecipe``; of a network that reads pixels those
+    of ``ClipRecipe`` and ``kind`` = ``clips``); ``class_names`` (list, class 0 the normal class where the method has
+    one; empty without classes); ``metrics`` (name to number, null where it is not finite); ``extra`` (object);
+    ``num_values``, how many numbers the tensors hold; ``digest``, the BLAKE2b of 20 bytes in hex of
+    ``model.safetensors``.
 
 The registry keeps a checkpoint at ``<root>/<method>/<name>/``. The newest is the one with the latest ``created``; file
 dates, which copies change, play no part.
@@ -39,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 from vidlang.core import BadCheckpoint, BadInput, FeatureRecipe, UnknownName
 from vidlang.store.atomic import is_stale, replacing, replacing_folder, write_text
 from vidlang.store.names import safe_component
+from vidlang.store.video_backbones import KIND, ClipRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,6 +72,14 @@ class Checkpoint:
     """Prompts, preset, who made it: ready for JSON."""
 
 
+@dataclass(frozen=True, eq=False)
+class ClipCheckpoint(Checkpoint):
+    """Weights of a network that reads clips of pixels and no features."""
+
+    recipe: ClipRecipe  # type: ignore[assignment]  # methods of features ask by their own name and never get one
+    """How it reads clips."""
+
+
 @dataclass(frozen=True)
 class CheckpointSummary:
     """A checkpoint without its tensors."""
@@ -76,7 +87,7 @@ class CheckpointSummary:
     path: Path
     method: str
     config: Mapping[str, Any]
-    recipe: FeatureRecipe
+    recipe: FeatureRecipe | ClipRecipe
     class_names: tuple[str, ...]
     metrics: Mapping[str, float]
     extra: Mapping[str, Any]
@@ -101,21 +112,23 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """What ``save_checkpoint`` wrote, tensors on the CPU.
+    """What ``save_checkpoint`` wrote, tensors on the CPU; a ``ClipCheckpoint`` where it reads clips.
 
     Raises:
         BadCheckpoint: the folder is not a checkpoint, is incomplete or damaged, or of an unknown schema.
     """
     summary = load_summary(folder)
-    return Checkpoint(
-        method=summary.method,
-        config=summary.config,
-        recipe=summary.recipe,
-        class_names=summary.class_names,
-        state=_read_tensors(Path(folder) / WEIGHTS, summary.digest),
-        metrics=summary.metrics,
-        extra=summary.extra,
-    )
+    rest: dict[str, Any] = {
+        "method": summary.method,
+        "config": summary.config,
+        "class_names": summary.class_names,
+        "state": _read_tensors(Path(folder) / WEIGHTS, summary.digest),
+        "metrics": summary.metrics,
+        "extra": summary.extra,
+    }
+    if isinstance(summary.recipe, ClipRecipe):
+        return ClipCheckpoint(recipe=summary.recipe, **rest)
+    return Checkpoint(recipe=summary.recipe, **rest)
 
 
 def load_summary(folder: Path) -> CheckpointSummary:
@@ -131,7 +144,7 @@ def load_summary(folder: Path) -> CheckpointSummary:
             path=folder,
             method=str(fields["method"]),
             config=dict(fields["config"]),
-            recipe=FeatureRecipe.from_dict(fields["recipe"]),
+            recipe=_recipe_from(fields["recipe"]),
             class_names=tuple(fields["class_names"]),
             metrics={name: math.nan if value is None else float(value) for name, value in fields["metrics"].items()},
             extra=dict(fields["extra"]),
@@ -142,6 +155,10 @@ def load_summary(folder: Path) -> CheckpointSummary:
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         detail = f"{cause} is missing" if isinstance(cause, KeyError) else cause
         raise BadCheckpoint(f"{folder / FACTS} is damaged ({detail}). Train or import again.") from cause
+
+
+def _recipe_from(fields: Mapping[str, Any]) -> FeatureRecipe | ClipRecipe:
+    return ClipRecipe.from_dict(fields) if fields.get("kind") == KIND else FeatureRecipe.from_dict(fields)
 
 
 def check_name(name: str) -> None:
@@ -191,6 +208,20 @@ class ModelRegistry:
             BadCheckpoint: it is damaged, of another method, or there is none at all.
         """
         return load_checkpoint(self.folder(method, name))
+
+    def find_clips(self, method: str, name: str | Path | None = None) -> ClipCheckpoint:
+        """As ``find``, for a method that reads clips.
+
+        Raises:
+            BadCheckpoint: it reads features.
+        """
+        folder = self.folder(method, name)
+        found = load_checkpoint(folder)
+        if not isinstance(found, ClipCheckpoint):
+            raise BadCheckpoint(
+                f"{folder} reads features where a network that reads clips is needed. Name another one."
+            )
+        return found
 
     def folder(self, method: str, name: str | Path | None = None) -> Path:
         """Where ``find`` reads; raises the same, but looks at no tensor."""
