@@ -8,18 +8,18 @@ Which frames come is exact. Files whose packets promise one frame each with a ti
 are entered at the key frame before a window, and every decoded frame is checked against the promise. All others (AVI,
 MPEG-PS and TS, raw streams), and files that break the promise, are read from their start to the last frame wanted.
 
-The number of frames is that of the packets for the first, which are all read and none decoded, and that of the decoded
-frames for the others: AVI counts packets that show nothing and packets that show two. A damaged file has fewer frames
-than packets. Reading notices that, corrects ``num_frames`` and says so by `FramesMissing`, so that the caller can choose
-its windows again.
+How many frames there are: of the first, as many as packets, which are all read and none decoded; of the others, as many
+as decode, since AVI counts packets that show nothing and packets that show two. Only damage makes the first wrong.
+Reading across it notices, corrects the number and raises `FramesMissing`, so that other windows can be chosen.
 
-Source: windows as in the published training of FAME (arXiv 2109.15130), which takes torchvision's.
-Differs: a video shorter than a window takes the next video's windows there.
+Source: windows as in the published training of FAME (arXiv 2109.15130), which are torchvision's.
+Differs: a video shorter than a window takes windows of the next video there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core.errors import BadVideo
+from vidlang.core.video import VideoInfo
+from vidlang.video.container import read_facts
+from vidlang.video.files import is_frame_folder
+from vidlang.video.frames_reader import FramesSource
+from vidlang.video.pyav_reader import JumpFailed, PyavSource
+from vidlang.video.source import Pixels, RawFrame
+from vidlang.video.timeline import Timeline, scan
+
+JUMP_PAYS = 12
+"""Frames. Opening a file again and seeking costs about as much as decoding this many."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,14 @@ class ClipSampling:
         return self.num_frames * self.step
 
     def num_windows(self, total_frames: int) -> int:
-        """Windows of a video: one for each place where a whole one starts, and one for a shorter video.
+        """Windows of a video: as many as places where a whole one starts; 1 for a shorter video.
 
         Raises:
             ValueError: there is no frame.
         """
-        raise NotImplementedError
+        if total_frames < 1:
+            raise ValueError(f"a video has at least 1 frame, got {total_frames}")
+        return max(1, total_frames - self.window + 1)
 
     def indices(self, start: int, total_frames: int) -> NDArray[np.int64]:
         """Frame indices [T] of the window that starts at a frame.
@@ -68,17 +80,23 @@ class ClipSampling:
         Raises:
             ValueError: no window starts there.
         """
-        raise NotImplementedError
+        num_windows = self.num_windows(total_frames)
+        if not 0 <= start < num_windows:
+            raise ValueError(f"windows of {total_frames} frames start at 0 to {num_windows - 1}, got {start}")
+        steps = np.arange(self.num_frames, dtype=np.int64)
+        if total_frames >= self.window:
+            return start + steps * self.step
+        return steps * (total_frames - 1) // max(self.num_frames - 1, 1)
 
 
 class FramesMissing(BadVideo):
-    """A file has fewer frames that decode than its packets promise."""
+    """A file has fewer frames that decode than was said."""
 
 
 class ClipFile:
     """Clips of one video: a file, or a folder of images. Not for two threads at once.
 
-    num_frames: frames that decode, where the caller knows them from before; else they are counted when asked for.
+    num_frames: frames that decode, where the caller knows from before; else they are counted when asked for.
     threads: decoding threads; one, since clips of many videos are read side by side.
 
     Raises:
@@ -88,18 +106,43 @@ class ClipFile:
     def __init__(
         self, path: Path, *, video_id: str | None = None, num_frames: int | None = None, threads: int = 1
     ) -> None:
-        raise NotImplementedError
+        self._path = path
+        self._id = video_id or path.name or path.resolve().name
+        self._num_frames = num_frames
+        self._images = FramesSource(path, None) if is_frame_folder(path) else None
+        self._threads = threads
+        self._timeline: Timeline | None = None
+        if self._images is None:
+            self._facts = read_facts(path)
+            self._timeline = scan(path, self._facts)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels as shown, before any scaling."""
+        return self._images.facts.size if self._images is not None else self._facts.size
 
     @property
     def num_frames(self) -> int:
-        """Frames that decode."""
-        raise NotImplementedError
+        """Frames that decode; see the module on how they are counted.
+
+        Raises:
+            BadVideo: none decodes.
+        """
+        if self._num_frames is None:
+            self._num_frames = self._count()
+        return self._num_frames
+
+    @property
+    def info(self) -> VideoInfo:
+        """The facts of the video, with the counted number of frames."""
+        facts = self._images.facts if self._images is not None else self._facts
+        return VideoInfo(self._id, self.num_frames, facts.duration, facts.frame_rate, self.size)
 
     def num_windows(self, sampling: ClipSampling) -> int:
         """Windows to choose from, at least 1."""
         return sampling.num_windows(self.num_frames)
 
-    def read(self, starts: Sequence[int], sampling: ClipSampling) -> NDArray[np.uint8]:
+    def read(self, starts: Sequence[int] | NDArray[np.int64], sampling: ClipSampling) -> NDArray[np.uint8]:
         """Clips [W, T, h, w, 3] of the windows that start at these frames, in the order asked.
 
         Raises:
@@ -107,11 +150,65 @@ class ClipFile:
             BadVideo: no frame decodes.
             ValueError: no window is asked for, or one starts where none can.
         """
-        raise NotImplementedError
+        if not len(starts):
+            raise ValueError("at least one window must be asked for, got none")
+        indices = np.stack([sampling.indices(int(start), self.num_frames) for start in starts])  # [W, T]
+        wanted, places = np.unique(indices, return_inverse=True)
+        size = _size(self.size, sampling.short_side)
+        pixels = np.empty((len(wanted), *size, 3), dtype=np.uint8)
+        for place, frame in enumerate(self._pixels(wanted.tolist(), sampling.short_side)):
+            pixels[place] = _resized(frame, size)
+        return pixels[places.reshape(indices.shape)]
+
+    def _pixels(self, wanted: list[int], short_side: int | None) -> list[Pixels]:
+        """The frames of rising indices, at their own size or, where that is larger, with this shorter side."""
+        if self._images is not None:
+            return self._of_images(wanted, self._images)
+        source = PyavSource(self._path, self._facts, short_side, self._threads)
+        if self._timeline is not None:
+            try:
+                return list(_by_jumps(source, self._timeline, wanted))
+            except JumpFailed:
+                self._timeline = None
+        return self._in_order(source, wanted)
+
+    def _of_images(self, wanted: list[int], images: FramesSource) -> list[Pixels]:
+        if wanted[-1] >= images.facts.num_frames:
+            raise self._missing(images.facts.num_frames)
+        return [next(images.frames_from(index)).to_rgb() for index in wanted]
+
+    def _in_order(self, source: PyavSource, wanted: list[int]) -> list[Pixels]:
+        found: list[Pixels] = []
+        num_frames = 0
+        with contextlib.closing(_generator(source.frames())) as frames:
+            for frame in frames:
+                if num_frames == wanted[len(found)]:
+                    found.append(frame.to_rgb())
+                    if len(found) == len(wanted):
+                        return found
+                num_frames += 1
+        raise self._missing(num_frames)
+
+    def _missing(self, num_frames: int) -> BadVideo:
+        """What to raise where a reading ended too early, after ``num_frames`` frames."""
+        if not num_frames:
+            return BadVideo(f"No frame of {self._id} decodes.")
+        said, self._num_frames = self._num_frames, num_frames
+        return FramesMissing(f"{num_frames} frames of {self._id} decode, not {said}: choose its windows again.")
+
+    def _count(self) -> int:
+        if self._images is not None:
+            return self._images.facts.num_frames
+        if self._timeline is not None:
+            return len(self._timeline)
+        num_frames = sum(1 for _ in PyavSource(self._path, self._facts, None, self._threads).frames())
+        if not num_frames:
+            raise BadVideo(f"No frame of {self._id} decodes.")
+        return num_frames
 
 
 def count_frames(path: Path) -> int:
-    """The number of frames that decode.
+    """The number of frames that decode; see the module on how they are counted.
 
     Raises:
         BadVideo: it does not open as a video, or no frame decodes.
@@ -122,10 +219,13 @@ def count_frames(path: Path) -> int:
 def uniform_starts(num_windows: int, num_clips: int) -> NDArray[np.int64]:
     """Starts [num_clips] evenly from the first window to the last: ``floor(linspace(0, num_windows - 1, num_clips))``.
 
+    In whole numbers: floating point would put a start that is exactly between two others one frame too early.
+
     Raises:
         ValueError: either is below 1.
     """
-    raise NotImplementedError
+    _check(num_windows, num_clips)
+    return np.arange(num_clips, dtype=np.int64) * (num_windows - 1) // max(num_clips - 1, 1)
 
 
 def random_starts(num_windows: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -134,4 +234,60 @@ def random_starts(num_windows: int, count: int, rng: np.random.Generator) -> NDA
     Raises:
         ValueError: either is below 1.
     """
-    raise NotImplementedError
+    _check(num_windows, count)
+    chosen: NDArray[np.int64] = rng.choice(num_windows, size=min(count, num_windows), replace=False)
+    return np.resize(chosen, count)
+
+
+def _check(num_windows: int, num_clips: int) -> None:
+    if num_windows < 1 or num_clips < 1:
+        raise ValueError(f"there must be at least 1 window and 1 clip, got {num_windows} and {num_clips}")
+
+
+def _by_jumps(source: PyavSource, timeline: Timeline, wanted: list[int]) -> Iterator[Pixels]:
+    """Frames of rising indices; decoding goes on from one to the next unless a key frame lies well ahead.
+
+    Raises:
+        JumpFailed: a frame is not the one that the timeline promises.
+    """
+    if wanted[-1] >= len(timeline):
+        raise JumpFailed
+    frames: Generator[RawFrame, None, None] | None = None
+    place = 0  # the frame that comes next
+    try:
+        for index in wanted:
+            if frames is None or timeline.key_before(index) > place + JUMP_PAYS:
+                if frames is not None:
+                    frames.close()
+                frames, place = _generator(source.jump(timeline, index)), index
+            while place < index:
+                next(frames)
+                place += 1
+            yield next(frames).to_rgb()
+            place += 1
+    finally:
+        if frames is not None:
+            frames.close()
+
+
+def _generator(frames: Iterator[RawFrame]) -> Generator[RawFrame, None, None]:
+    """Sources are generators, whose closing closes their file."""
+    yield from frames
+
+
+def _size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """(height, width) with this shorter side, in the same proportion."""
+    if short_side is None:
+        return size
+    height, width = size
+    scale = short_side / min(size)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The reader scales down only; small videos are enlarged here."""
+    if pixels.shape[:2] == size:
+        return pixels
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC))
