@@ -21,6 +21,7 @@ from vidlang.cli import (
     doctor,
     evaluate,
     extract,
+    fame,
     index,
     init,
     localize,
@@ -68,6 +69,7 @@ app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.com
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
 app.command("localize", rich_help_panel="Work", no_args_is_help=True)(localize.command)
+app.add_typer(fame.app, name="fame", rich_help_panel="Work")
 app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")
 app.add_typer(cache.app, name="cache", rich_help_panel="Keep")

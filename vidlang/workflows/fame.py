@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -132,14 +132,18 @@ def windows_of(reader: VideoReader, window: int) -> Iterator[FrameBatch]:
     yield held
 
 
-def summary_of(reader: VideoReader, windows: Sequence[WindowFacts]) -> MotionSummary:
-    """After the last window: the facts of the video, and what must be said of it."""
-    warnings = list(reader.warnings)
-    still = sum(not window.moves for window in windows)
-    if still:
-        where = "the only window" if len(windows) == 1 else f"{still} of {len(windows)} windows"
-        warnings.append(f"no motion in {where}")
-    return MotionSummary(reader.info, tuple(windows), tuple(warnings))
+def summary_of(
+    reader: VideoReader, windows: Sequence[WindowFacts], still: str = "their masks are empty"
+) -> MotionSummary:
+    """After the last window: the facts of the video, and what must be said of it.
+
+    still: what becomes of windows in which nothing moves
+    """
+    summary = MotionSummary(reader.info, tuple(windows), tuple(reader.warnings))
+    if not summary.num_still:
+        return summary
+    said = f"no motion in {summary.num_still} of {len(windows)} windows; {still}"
+    return replace(summary, warnings=(*summary.warnings, said))
 
 
 def results_folder(workspace: Workspace, verb: str) -> Path:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from vidlang.core import BadInput, Outcome, Progress, VidlangError
 from vidlang.core.progress import Task
@@ -32,8 +32,8 @@ from vidlang.workflows.fame import (
 )
 from vidlang.workflows.fame_file import MaskFile
 
-Kind = Literal["mp4", "npz", "png"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = ("mp4", "npz", "png")
+"""Endings of what can be written."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MaskVideoOptions:
     """Pixels that the shorter side is brought down to; None: as it is."""
     plain: bool = False
     """The video shows the mask in black and white instead of the frames."""
-    kinds: tuple[Kind, ...] = ("mp4", "png")
+    kinds: tuple[str, ...] = ("mp4", "png")
     """What is written into a folder; a file says it by its ending."""
     out: Path | None = None
     """A file, for one video, or a folder."""
@@ -132,7 +132,7 @@ def mask_videos(
 
 def _targets(
     videos: Sequence[tuple[str, Path]], options: MaskVideoOptions, workspace: Workspace
-) -> list[dict[Kind, Path]]:
+) -> list[dict[str, Path]]:
     """The files to write for each video, by kind."""
     out = options.out
     endings = [f".{kind}" for kind in KINDS]
@@ -140,11 +140,10 @@ def _targets(
         check_target(out, [path for _, path in videos], endings)
         if len(videos) > 1:
             raise BadInput(f"{out} is one file, and there are {len(videos)} videos. Give a folder with -o.")
-        kind: Any = out.suffix.lower()[1:]
-        return [{kind: out}]
+        return [{out.suffix.lower()[1:]: out}]
     folder = results_folder(workspace, "mask") if out is None else out
     names = [safe_component(video_id.replace("/", "__")) for video_id, _ in videos]
-    targets: list[dict[Kind, Path]] = [{kind: folder / f"{name}.{kind}" for kind in options.kinds} for name in names]
+    targets: list[dict[str, Path]] = [{kind: folder / f"{name}.{kind}" for kind in options.kinds} for name in names]
     for files in targets:
         for file in files.values():
             check_target(file, [path for _, path in videos], endings)
@@ -156,7 +155,7 @@ def _names_file(out: Path | None) -> bool:
 
 
 def _mask_video(
-    video_id: str, path: Path, files: dict[Kind, Path], options: MaskVideoOptions, task: Task
+    video_id: str, path: Path, files: dict[str, Path], options: MaskVideoOptions, task: Task
 ) -> MotionSummary:
     """One pass over one video writes all its files."""
     with (
@@ -171,7 +170,7 @@ def _mask_video(
         else:
             for _ in windows:
                 pass
-        summary = summary_of(reader, notes.facts)
+        summary = summary_of(reader, notes.facts, "their masks are empty")
         if arrays is not None:
             arrays.finish(notes.facts, {**options.to_dict(), "video": video_id})
         if notes.strongest is not None:

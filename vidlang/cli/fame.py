@@ -1,0 +1,208 @@
+"""``vidlang fame``: what moves in videos, apart from where it happens; and what networks that learned so look at."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidlang.cli.extract import FrameRateOption
+from vidlang.cli.options import (
+    JsonOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+    given,
+    options_from,
+    with_options,
+)
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.methods.fame.options import MaskOptions
+
+if TYPE_CHECKING:
+    from vidlang.workflows.fame_mask import MaskReport
+    from vidlang.workflows.fame_merge import MergeReport
+
+TITLE = "What moves, apart from where it happens: mask, merge, and what networks look at."
+app = typer.Typer(help=TITLE, no_args_is_help=True)
+
+
+class Source(str, Enum):
+    inter = "inter"
+    intra = "intra"
+
+
+WindowOption = Annotated[int, typer.Option(min=2, help="Frames that share one mask.", metavar="N")]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=8, help="Bring the shorter side down to so many pixels.", show_default="as it is", metavar="PIXELS"
+    ),
+]
+
+
+@app.callback()
+def top() -> None:
+    """What moves, apart from where it happens: mask, merge, and what networks look at."""
+
+
+def mask(
+    paths: Annotated[list[str], typer.Argument(help="Videos, folders, or patterns.", metavar="VIDEO...")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A file (.mp4, .npz or .png) for one video, or a folder.",
+            show_default=".vidlang/results/fame-mask/<time>",
+            metavar="PATH",
+        ),
+    ] = None,
+    write: Annotated[
+        str, typer.Option(help="What goes into a folder: some of mp4, npz, png.", metavar="A,B,..")
+    ] = "mp4,png",
+    plain: Annotated[bool, typer.Option("--plain", help="The .mp4 shows the mask alone, in black and white.")] = False,
+    window: WindowOption = 16,
+    size: SizeOption = None,
+    frame_rate: FrameRateOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    **changes: Any,
+) -> None:
+    """Which pixels move: one mask for every 16 frames.
+
+    A .mp4 shows the video with its ground dark and grey, a .npz holds the masks,
+
+    a .png the windows that move most. Where nothing moves, the mask is empty and a
+
+    warning says so.
+
+    [bold]Examples[/bold]
+
+      vidlang fame mask video.mp4 -o mask.mp4
+
+      vidlang fame mask videos/ --method seed --beta 0.2 --write npz -o masks/
+    """
+    from vidlang.workflows.fame_mask import MaskVideoOptions, mask_videos
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    options = MaskVideoOptions(
+        masks=MaskOptions(**given(MaskOptions, changes)),
+        window=window,
+        size=size,
+        plain=plain,
+        kinds=tuple(kind.strip() for kind in write.split(",") if kind.strip()),
+        out=out,
+        frame_rate=frame_rate,
+    )
+    report = mask_videos(paths, open_workspace(workspace), options, TerminalProgress(quiet))
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        _show_masks(report)
+    if report.num_failed:
+        for outcome in report.outcomes if quiet else ():
+            if outcome.error is not None:
+                warn(f"failed: {outcome.error}")
+        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed.")
+        raise typer.Exit(1)
+
+
+def _show_masks(report: MaskReport) -> None:
+    if not report.videos:
+        return
+    print_table(
+        ["video", "windows", "no motion", "motion (grey levels)", "area"],
+        [[v.video.id, len(v.windows), v.num_still, round(v.energy, 3), round(v.area, 4)] for v in report.videos],
+    )
+    for video in report.videos:
+        for warning in video.warnings:
+            say(f"Note: {video.video.id}: {warning}")
+    if len(report.files) == 1:
+        say(f"Written: {', '.join(map(str, report.files[0]))}")
+    else:
+        say(f"Results in {report.files[0][0].parent}")
+
+
+def merge(
+    foreground: Annotated[Path, typer.Argument(help="The video whose moving pixels stay.", metavar="FG")],
+    background: Annotated[
+        Path | None, typer.Argument(help="The video that is seen behind them.", metavar="BG", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The video to write.",
+            show_default=".vidlang/results/fame-merge/<time>/",
+            metavar="FILE.mp4",
+        ),
+    ] = None,
+    source: Annotated[
+        Source, typer.Option("--background", help="inter: another video; intra: another time of FG.", metavar="NAME")
+    ] = Source.inter,
+    seed: Annotated[int, typer.Option(help="intra: draws how far away that time is.", metavar="N")] = 0,
+    window: WindowOption = 16,
+    size: SizeOption = None,
+    frame_rate: FrameRateOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    **changes: Any,
+) -> None:
+    """What moves in one video over the frames of another.
+
+    Frame rate and length are FG's. BG runs at its own speed, is scaled and
+
+    cropped to FG's size, and starts again where it ends. Where nothing moves,
+
+    FG's frames stay whole. Sound is not kept.
+
+    [bold]Examples[/bold]
+
+      vidlang fame merge walking.mp4 beach.mp4 -o merged.mp4
+
+      vidlang fame merge walking.mp4 --background intra --seed 3 -o merged.mp4
+    """
+    from vidlang.workflows.fame_merge import MergeOptions, merge_videos
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    options = MergeOptions(
+        masks=MaskOptions(**given(MaskOptions, changes)),
+        window=window,
+        size=size,
+        intra=source is Source.intra,
+        seed=seed,
+        out=out,
+        frame_rate=frame_rate,
+    )
+    report = merge_videos(foreground, background, open_workspace(workspace), options, TerminalProgress(quiet))
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        _show_merged(report)
+
+
+def _show_merged(report: MergeReport) -> None:
+    summary = report.summary
+    moving = len(summary.windows) - summary.num_still
+    say(
+        f"{summary.video.id} over {report.background}: {moving} of {len(summary.windows)} windows merged; "
+        f"motion {summary.energy:.3f} grey levels, area {summary.area:.1%}"
+    )
+    for note in (*report.notes, *summary.warnings):
+        say(f"Note: {note}")
+    say(f"Written: {report.file}")
+
+
+MASK_PANEL = options_from(MaskOptions, "Mask")
+app.command("mask", no_args_is_help=True)(with_options(mask, MASK_PANEL))
+app.command("merge", no_args_is_help=True)(with_options(merge, MASK_PANEL))
