@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 from stand_ins import ColourEncoder, colour, film, put, recipe_of, unit_rows
 
-from vidlang.core import BadInput, FeatureKey, FeatureRecipe, Features, FileIdentity, VideoInfo
+from vidlang.core import (
+    BadInput,
+    Detection,
+    FeatureKey,
+    FeatureRecipe,
+    Features,
+    FileIdentity,
+    Segment,
+    VideoInfo,
+)
 from vidlang.methods.wtal.vlp import TEMPLATES, plain_rows
 from vidlang.metrics.localization import temporal_iou
 from vidlang.store.activitynet_json import read_activitynet
@@ -22,7 +31,7 @@ from vidlang.video.writer import write_video
 from vidlang.workflows.chosen import picture_path
 from vidlang.workflows.evaluate_localization import evaluate_localization
 from vidlang.workflows.extract import ExtractOptions
-from vidlang.workflows.localize import LocalizeOptions, LocalizeReport, SecondFeatures, localize
+from vidlang.workflows.localize import LocalizedVideo, LocalizeOptions, LocalizeReport, SecondFeatures, localize
 
 LIFT, WALK = LABELS = ("weightlifting", "dog walking")
 
@@ -262,3 +271,15 @@ def test_second_features_are_found_without_file_endings(cache: FeatureCache):
     second = SecondFeatures.beside(["day/a.mp4", "night/a.mp4", "c.mp4", "day/b.avi"], cache, I3D)
     assert second.ids == {"day/a.mp4": "day/a", "night/a.mp4": "night/a", "day/b.avi": "day/b"}
     assert second.get("night/a.mp4").key.video_id == "night/a"
+
+
+def test_people_are_shown_what_is_clear_and_the_files_have_all():
+    scores = (0.8, 0.5, 0.2, 0.19, 0.01)
+    detections = tuple(Detection("v", Segment(0.0, 1.0), LIFT, score) for score in scores)
+    video = VideoInfo("v", 10, 1.0, 10.0, (4, 4))
+    found = LocalizedVideo(
+        video, np.array([[0.0, 1.0]]), np.ones((1, 1), np.float32), np.ones(1, np.float32), detections
+    )
+    assert [d.score for d in found.clearest(10)] == [0.8, 0.5, 0.2]
+    assert [d.score for d in found.clearest(2)] == [0.8, 0.5]
+    assert replace(found, detections=()).clearest(5) == ()

@@ -75,7 +75,10 @@ def localize(
             metavar="LEVELS",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Segments shown of each video.", metavar="N")] = 5,
+    top: Annotated[
+        int,
+        typer.Option(min=1, help="Segments of each video that are shown, if clear; the files have all.", metavar="N"),
+    ] = 5,
     manifest: Annotated[
         Path | None, typer.Option(help="Only the videos that this manifest lists.", metavar="CSV")
     ] = None,
@@ -176,8 +179,7 @@ def _show(report: LocalizeReport) -> None:
             say("  nothing found")
             continue
         rows = [
-            [f"{clock(d.segment.start)} - {clock(d.segment.end)}", d.label, d.score]
-            for d in found.detections[: report.top]
+            [f"{clock(d.segment.start)} - {clock(d.segment.end)}", d.label, d.score] for d in found.clearest(report.top)
         ]
         print_table(["time", "action", "score"], rows)
     say(f"Results in {report.folder}")

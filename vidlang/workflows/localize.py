@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 Branch = Literal["cbp", "vlp", "average", "weighted"]
 
+FAINT = 0.25
+"""Share of the best score under which a segment is left to the files; every class is likeliest somewhere."""
+
 
 @dataclass(frozen=True)
 class LocalizeOptions:
@@ -145,6 +148,11 @@ class LocalizedVideo:
     """[C]"""
     detections: tuple[Detection, ...]
     """Best first."""
+
+    def clearest(self, most: int) -> tuple[Detection, ...]:
+        """What people are shown: the best, without those far below the best one."""
+        least = FAINT * self.detections[0].score if self.detections else 0.0
+        return tuple(detection for detection in self.detections[:most] if detection.score >= least)
 
 
 @dataclass(frozen=True)
@@ -435,7 +443,7 @@ def _write(report: LocalizeReport, plot: bool, progress: Progress) -> None:
                 found.seconds,
                 found.curve,
                 report.class_names,
-                found.detections[: report.top],
+                found.clearest(report.top),
                 note=str(report.made_by.get("note", "")),
             )
             write_bytes(picture_path(report.folder, found.video.id), picture)

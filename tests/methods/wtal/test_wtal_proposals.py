@@ -239,17 +239,17 @@ def test_a_run_over_several_thresholds_has_its_highest_score(theta_loc):
     )
     found = detect(column(0, 0.9, 0.9, 0, 0.45, 0), rows_of(6), np.array([1.0]), options)
     assert found[0].segment == Segment(1.0, 3.0)
-    assert found[0].score == pytest.approx(0.9 - 0 + 0.2)
+    assert found[0].score == pytest.approx((0.9 - 0 + 0.2) / 1.2)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_scores_fall_and_segments_lie_in_the_video(preset):
     curve = np.random.default_rng(2).random((80, 4))
-    found = detect(curve, rows_of(80, 0.64), np.array([0.5, 0.3, 0.15, 0.05]), PRESETS[preset])
+    found = detect(curve, rows_of(80, 0.64), np.array([0.5, 0.3, 0.15, 0.005]), PRESETS[preset])
     assert len(found) > 3
     assert all(a.score >= b.score for a, b in itertools.pairwise(found))
     assert all(0 <= p.segment.start < p.segment.end <= 80 * 0.64 + 1e-9 for p in found)
-    assert {p.class_index for p in found} == ({0, 1} if preset == "robust" else {0})
+    assert {p.class_index for p in found} == ({0, 1, 2} if preset == "robust" else {0})
 
 
 def test_classes_are_suppressed_apart():
@@ -366,3 +366,22 @@ def test_unknown_presets_and_options_are_named():
         proposal_options("robus")
     with pytest.raises(UnknownName, match="theta_loc"):
         proposal_options("robust", theta_lok=0.3)
+
+
+def test_wiggles_of_an_absent_class_do_not_rank_with_an_action():
+    # class 0 is there with .9 over rows 3-5; class 1 never exceeds .2 and varies as much as .15
+    curve = np.full((10, 2), 0.05)
+    curve[3:6, 0] = 0.9
+    curve[7:9, 1] = 0.2
+    score = np.array([0.9, 0.2])
+    plain = detect(curve, rows_of(10), score, proposal_options("robust", step_seconds=0))
+    assert plain[0].class_index == 0 and plain[0].score > 3 * max(p.score for p in plain if p.class_index == 1)
+    stretched = detect(curve, rows_of(10), score, proposal_options("robust", step_seconds=0, oic_of="stretched"))
+    best = [max(p.score for p in stretched if p.class_index == c) for c in (0, 1)]
+    assert best[1] == pytest.approx((1 + 0.2 * 0.2) / 1.2)  # stretched to 0..1, it is as sure as the other
+    assert best[0] == pytest.approx((1 + 0.2 * 0.9) / 1.2)
+
+
+def test_the_score_of_a_certain_action_is_one():
+    found = detect(column(0, 0, 1, 1, 0, 0), rows_of(6), np.array([1.0]), proposal_options("robust", step_seconds=0))
+    assert found[0].segment == Segment(2.0, 4.0) and found[0].score == pytest.approx(1.0)

@@ -45,7 +45,11 @@ class ProposalOptions:
         "stretch each curve to 0..1 over its video before the thresholds, since its level drifts with training "
         "(paper: off)",
     )
-    theta_cls: float = _option(0.25, "least video score of a class that is localized (paper: 0.85)")
+    theta_cls: float = _option(
+        0.01,
+        "least video score of a class that is localized; low, since the video score of the right class may be low and "
+        "a segment's score says what is likely (public code: 0.1 to 0.25, paper: 0.85)",
+    )
     theta_relative: float = _option(
         0.0, "share of the highest video score that is enough for a class as well, such as 0.5; 0: off"
     )
@@ -60,6 +64,11 @@ class ProposalOptions:
         "oic",
         "confidence of a proposal: outer-inner contrast (mean inside less mean around, plus a share of the video "
         "score), or mean or highest probability inside (not in the paper)",
+    )
+    oic_of: Literal["plain", "stretched"] = _option(
+        "plain",
+        "oic: contrast of the probabilities as they are, so that classes and videos compare; or of the curve stretched "
+        "to 0..1, on which wiggles of a class that is not there count as much as an action (stretched: public code)",
     )
     oic_margin: float = _option(0.25, "oic: what counts as around, on each side, as a share of the proposal's length")
     oic_video: float = _option(0.2, "oic: share of the video score that is added")
@@ -103,7 +112,7 @@ class ProposalOptions:
 
 PRESETS: dict[str, ProposalOptions] = {
     "robust": ProposalOptions(),
-    "paper": ProposalOptions(theta_loc=(0.45,), stretch=False, theta_cls=0.85, align="start"),
+    "paper": ProposalOptions(theta_loc=(0.45,), stretch=False, theta_cls=0.85, align="start", oic_of="stretched"),
 }
 """``paper`` has the two thresholds that the paper gives; what it leaves open is as public code does it."""
 
@@ -286,12 +295,15 @@ def scored_runs(
     margin: float = 0.25,
     video: float = 0.2,
     zeroed: bool = False,
+    judged: NDArray[np.float64] | None = None,
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """Runs over one threshold, left to right, with their outer-inner contrast.
 
-    values: [N]    zeroed: values under the threshold count as 0
+    values: [N]    zeroed: what lies under the threshold counts as 0    judged: [N] the contrast is theirs, not that of
+        the values; the runs are those of the values
     """
-    scored = np.where(values >= threshold, values, 0.0) if zeroed else values
+    judged = values if judged is None else judged
+    scored = np.where(values >= threshold, judged, 0.0) if zeroed else judged
     for run in above(values, threshold):
         yield run, outer_inner_contrast(scored, run, video_score, margin, video)
 
@@ -311,10 +323,13 @@ def _propose(prob: NDArray[np.float64], video_score: float, options: ProposalOpt
             margin=options.oic_margin,
             video=options.oic_video,
             zeroed=options.oic_zeroed,
+            judged=prob if options.oic_of == "plain" else curve,
         )
         for run, contrast in of_threshold:
             inside = prob[slice(*run)]
-            score = {"oic": contrast, "mean": float(inside.mean()), "max": float(inside.max())}[options.score]
+            # 1: certain inside, absent around, certain of the video
+            oic = contrast / (1 + options.oic_video)
+            score = {"oic": oic, "mean": float(inside.mean()), "max": float(inside.max())}[options.score]
             best[run] = max(score, best.get(run, -math.inf))
     spans: Sequence[tuple[int, int]] = sorted(best)
     return np.array(spans, dtype=np.int64).reshape(-1, 2), np.array([best[run] for run in spans])
