@@ -1,12 +1,40 @@
-"""The motion mask of clips: pixels whose colours are those of what moved."""
+"""The motion mask: pixels of a clip whose colours are those of what moved. One function per step of the chain.
+
+Letters: B clips, T frames, H W pixels. Pictures are [B, H, W] or [B, 3, H, W], one per clip.
+
+Source: FAME (Ding et al., CVPR 2022, arXiv 2109.15130), section 3.2; constants and details as in the published code.
+Differs: equal values at a cut are taken by a rule (``top``), and a clip in which nothing moves has an empty mask, where
+the published code lets the sort decide which of the equal pixels it takes. The hue is read rightly unless asked
+otherwise (``colour_codes``).
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from vidlang.methods.fame.options import DEFAULT, MaskOptions
+from vidlang.methods.fame.options import (
+    BACKGROUND_SHARE,
+    DEFAULT,
+    EPS,
+    FOREGROUND_SHARE,
+    LEVELS,
+    NUM_COLOURS,
+    Hue,
+    MaskOptions,
+    gaussian_taps,
+)
+from vidlang.methods.fame.variants import gauss_window, grid_mask
+
+ROUNDING = 1e-4
+"""How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +48,252 @@ class ClipMasks:
     energy: Tensor
     """[B] mean over pixels of the frame difference, summed over the three channels of 0..1."""
     score: Tensor
-    """[B, H, W] in 0..1, what the mask cuts at its top; 0 where nothing moves."""
+    """[B, H, W] in 0..1, what the mask is cut from; 0 where nothing moves."""
 
 
+@torch.no_grad()
 def clip_masks(clips: Tensor, options: MaskOptions = DEFAULT, *, check: bool = True) -> ClipMasks:
     """The motion masks of clips.
 
-    clips: [B, 3, T, H, W] RGB, float in 0..1 or uint8
+    clips: [B, 3, T, H, W] RGB, float in 0..1 or uint8    check: look at the values of float clips; on a GPU this waits
+    for the device once
+
+    Bytes are summed as whole numbers, which is exact in any order; as floats, ``clips / 255``, they give the same mask
+    but for pixels whose colour lies on the border of two bins.
+
+    Raises:
+        ValueError: clips have another shape or other values, fewer than two frames, or are smaller than the blur.
     """
-    raise NotImplementedError
+    _check_shape(clips)
+    height, width = clips.shape[-2:]
+    size = options.blur_size(height, width)
+    seed, picture = _read(clips, colours=options.method == "fame", check=check)
+    moves = seed.amax((1, 2)) > 0
+    mask, score = _cut_and_score(seed, picture, size, options)
+    still = ~moves[:, None, None]
+    return ClipMasks(mask.masked_fill_(still, False), moves, seed.mean((1, 2)), score.masked_fill_(still, 0.0))
+
+
+def _cut_and_score(seed: Tensor, picture: Tensor, size: int, options: MaskOptions) -> tuple[Tensor, Tensor]:
+    """Mask [B, H, W] and what it is cut from, scaled to 0..1, by the method of the options."""
+    count = options.covered(*seed.shape[1:])
+    if options.method == "grid":
+        mask, sums = grid_mask(seed)
+        return mask, scale(sums)
+    if options.method == "gauss":
+        window = gauss_window(*seed.shape[1:]).to(seed.device).expand_as(seed)
+        return top(window, count), window.clone()
+    if options.method == "seed":
+        return (top(seed, count), scale(seed)) if options.raw else _cut(smooth_and_scale(seed, size), count)
+    samples = sample_pixels(smooth_and_scale(seed, size))
+    codes = colour_codes(to_hsv(picture), options.hue)
+    return _cut(smooth_and_scale(posterior(codes, samples), size), count)
+
+
+def _cut(score: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    return top(score, count), score
+
+
+# -- reading clips -----------------------------------------------------------------------------------------------------
+
+
+def seed_energy(clips: Tensor) -> Tensor:
+    """How much each pixel changes: absolute frame difference, summed over channels, mean over pairs of frames.
+
+    clips: [B, 3, T, H, W] float    returns: [B, H, W], in 0..3 for clips in 0..1
+    """
+    differences = (clips[:, :, 1:] - clips[:, :, :-1]).abs_()
+    return differences.sum((1, 2)).div_(clips.shape[2] - 1)
+
+
+def mean_picture(clips: Tensor) -> Tensor:
+    """[B, 3, T, H, W] float → mean over time [B, 3, H, W]."""
+    return clips.mean(2)
+
+
+def _read(clips: Tensor, *, colours: bool, check: bool) -> tuple[Tensor, Tensor]:
+    """Seed energy [B, H, W] and mean picture [B, 3, H, W] (empty unless ``colours``), in units of 0..1."""
+    seeds, pictures, ranges = [], [], []
+    for part in _parts(clips):
+        values = part.float()
+        seeds.append(seed_energy(values))
+        if colours:
+            pictures.append(mean_picture(values))
+        if check and clips.is_floating_point():
+            ranges.append(torch.stack(torch.aminmax(values)))
+    if ranges:
+        _check_values(torch.stack(ranges))
+    unit = 1 if clips.is_floating_point() else 255
+    return torch.cat(seeds).div_(unit), torch.cat(pictures).div_(unit) if pictures else clips.new_empty(0)
+
+
+def _parts(clips: Tensor) -> Iterator[Tensor]:
+    """On a CPU one clip at a time, which stays in its cache from one step to the next; on a GPU all of them."""
+    yield from clips.split(1 if clips.device.type == "cpu" else len(clips))
+
+
+def _check_shape(clips: Tensor) -> None:
+    if clips.ndim != 5 or clips.shape[1] != 3 or not len(clips):
+        raise ValueError(f"clips must be [B, 3, T, H, W] with B at least 1, got {tuple(clips.shape)}")
+    if clips.shape[2] < 2:
+        raise ValueError(f"a motion mask needs at least 2 frames of a clip, got {clips.shape[2]}")
+    if not clips.is_floating_point() and clips.dtype != torch.uint8:
+        raise ValueError(f"clips must be float in 0..1 or uint8, got {clips.dtype}")
+
+
+def _check_values(ranges: Tensor) -> None:
+    """ranges: [parts, 2] smallest and largest value; one that is not a number carries through."""
+    low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ValueError(
+            "clips must be RGB in 0..1 before mean and standard deviation are taken off (or uint8 from 0 to 255), got "
+            f"values from {low:.4g} to {high:.4g}"
+        )
+
+
+# -- blur and scale ----------------------------------------------------------------------------------------------------
+
+
+def smooth(pictures: Tensor, size: int) -> Tensor:
+    """Gaussian blur of ``size`` taps with sd size / 3; beyond the border pictures are mirrored, the edge not repeated.
+
+    pictures: [B, H, W]    returns: [B, H, W]
+    """
+    taps, half = gaussian_taps(size).tolist(), size // 2
+    for dim, border in ((2, (half, half, 0, 0)), (1, (0, 0, half, half))):
+        padded = F.pad(pictures[:, None], border, mode="reflect")[:, 0]
+        # tap by tap: a convolution of one channel is slower, and on a GPU may round to fewer digits
+        length = pictures.shape[dim]
+        pictures = padded.narrow(dim, 0, length) * taps[0]
+        for start in range(1, size):
+            pictures.add_(padded.narrow(dim, start, length), alpha=taps[start])
+    return pictures
+
+
+def scale(pictures: Tensor) -> Tensor:
+    """Each picture [H, W] of [B, H, W] stretched to 0..1; a flat one is 0."""
+    pictures = pictures - pictures.amin((1, 2), keepdim=True)
+    return pictures.div_(pictures.amax((1, 2), keepdim=True) + EPS)
+
+
+def smooth_and_scale(pictures: Tensor, size: int) -> Tensor:
+    """[B, H, W] → [B, H, W] in 0..1"""
+    return scale(smooth(pictures, size))
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+
+class Samples(NamedTuple):
+    """Pixels that surely moved and that surely did not, each [B, H, W] bool. No pixel is in both."""
+
+    foreground: Tensor
+    background: Tensor
+
+
+def sample_pixels(seed: Tensor) -> Samples:
+    """The half of the pixels that moved most and the tenth that moved least.
+
+    seed: [B, H, W], scaled seed energy
+
+    Both are ends of one order: most energy first, among equals the lower index first. So where much is still, equal
+    pixels never count on both sides.
+    """
+    pixels = seed[0].numel()
+    foreground = top(seed, int(FOREGROUND_SHARE * pixels))
+    return Samples(foreground, top(seed, pixels - int(BACKGROUND_SHARE * pixels)).logical_not_())
+
+
+def top(values: Tensor, count: int) -> Tensor:
+    """The ``count`` largest values of each picture; among equals those of the lower index (row by row).
+
+    values: [B, H, W]    returns: [B, H, W] bool, exactly ``count`` True in each picture
+    """
+    flat = values.reshape(len(values), -1)  # [B, H W]
+    if count in (0, flat.shape[1]):
+        return torch.full(values.shape, count > 0, dtype=torch.bool, device=values.device)
+    lowest = _largest(flat, count)
+    above, level = flat > lowest, flat == lowest
+    missing = count - above.sum(1, keepdim=True)
+    taken = level & (level.cumsum(1, dtype=torch.int32) <= missing)
+    return above.logical_or_(taken).view(values.shape)
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The ``count``-th largest of each row of [B, N], as [B, 1]."""
+    at = values.shape[1] - count
+    if values.device.type == "cpu":  # numpy's partition is several times faster than kthvalue
+        return torch.from_numpy(np.partition(values.numpy(), at, axis=1)[:, at : at + 1])
+    return values.kthvalue(at + 1, dim=1, keepdim=True).values
+
+
+# -- colours -----------------------------------------------------------------------------------------------------------
+
+
+def to_hsv(pictures: Tensor) -> Tensor:
+    """Hue in radians 0..2 pi, saturation and value in 0..1; on ties of the largest channel red goes before green
+    before blue.
+
+    pictures: [B, 3, H, W] RGB in 0..1    returns: [B, 3, H, W]
+    """
+    red, green, blue = pictures.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    spread = value - torch.minimum(torch.minimum(red, green), blue)
+    saturation = spread / (value + EPS)
+    divisor = spread + (spread == 0)
+    rc, gc, bc = value - red, value - green, value - blue  # 0 where the channel is the largest
+    from_red = rc == 0
+    from_green = (gc == 0).logical_and_(~from_red)
+    from_blue = ~(from_red | from_green)
+    # sums of products, as one of the three is 1: choosing pixel by pixel is slower
+    sextant = from_red * (bc - gc) + from_green * (2 * divisor + (rc - bc)) + from_blue * (4 * divisor + (gc - rc))
+    hue = sextant.div_(divisor).div_(6).remainder_(1).mul_(2 * math.pi)
+    return torch.stack([hue, saturation, value], 1)
+
+
+def colour_codes(hsv: Tensor, hue: Hue = "exact") -> Tensor:
+    """The colour bin of each pixel: 10 levels of S cos H, of S sin H and of V.
+
+    hsv: [B, 3, H, W], hue in radians    returns: [B, H, W] int64 in 1..999
+
+    ``reference`` takes the angle times 2 pi, as the published code does, which takes the hue for a share of the circle
+    though it is in radians: colours far from each other share bins, and the circle breaks at red.
+    """
+    angle = hsv[:, 0] * (2 * math.pi) if hue == "reference" else hsv[:, 0]
+    saturation, value = hsv[:, 1], hsv[:, 2]
+    a = _level((saturation * angle.cos()).add_(1).div_(2))
+    b = _level((saturation * angle.sin()).add_(1).div_(2))
+    c = _level(value.clone())
+    return (a + LEVELS * (b - 1) + LEVELS**2 * (c - 1)).long()
+
+
+def _level(share: Tensor) -> Tensor:
+    """0..1 → 1..10, half to even; in place."""
+    return share.mul_(LEVELS - 1).add_(1).round_()
+
+
+def colour_histogram(codes: Tensor, sample: Tensor) -> Tensor:
+    """How often each colour is in the sample.
+
+    codes: [B, H, W] int64    sample: [B, H, W] bool    returns: [B, 1000] int64, colour 0 never
+    """
+    clip = torch.arange(len(codes), device=codes.device)[:, None, None] * NUM_COLOURS
+    counts = torch.bincount((codes * sample).add_(clip).view(-1), minlength=len(codes) * NUM_COLOURS)
+    counts = counts.view(-1, NUM_COLOURS)
+    counts[:, 0] = 0  # pixels outside the sample
+    return counts
+
+
+def posterior(codes: Tensor, samples: Samples) -> Tensor:
+    """Probability that a pixel of that colour is foreground; both grounds are equally likely beforehand.
+
+    codes: [B, H, W] int64    returns: [B, H, W] in 0..1
+
+    Only the background starts every colour at one pixel, so a colour that never moved has probability 0.
+    """
+    foreground = colour_histogram(codes, samples.foreground).float()
+    background = colour_histogram(codes, samples.background).float().add_(1)
+    foreground /= foreground.sum(1, keepdim=True) + EPS
+    background /= background.sum(1, keepdim=True) + EPS
+    of_colour = foreground / (foreground + background)  # [B, 1000]
+    return of_colour.gather(1, codes.flatten(1)).view(codes.shape)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidlang.core.errors import BadInput
 
 Variant = Literal["fame", "seed", "grid", "gauss"]
@@ -16,6 +19,12 @@ BLUR_SHARE = 0.1
 """Width of the blur, as a share of the side that it is made for."""
 EPS = 1e-8
 """Keeps quotients finite, as published."""
+LEVELS, NUM_COLOURS = 10, 1000
+"""Of each part of a colour, and of all three together."""
+GRID, GRID_CELLS = 4, 8
+"""The mask ``grid``: cells along either side, and cells that it covers."""
+GAUSS_SHARE = 0.25
+"""The mask ``gauss``: its deviation as a share of either side of the picture."""
 
 
 def _option(default: Any, help: str) -> Any:
@@ -87,3 +96,10 @@ def blur_size(crop_size: int) -> int:
     Source: the published code, ``int(0.1 * crop_size) // 2 * 2 + 1``.
     """
     return int(BLUR_SHARE * crop_size) // 2 * 2 + 1
+
+
+def gaussian_taps(size: int) -> NDArray[np.float32]:
+    """Weights of a blur of ``size`` taps, which sum to 1; its deviation is a third of its width."""
+    distance = np.arange(size, dtype=np.float32) - size // 2
+    weights = np.exp(-(distance**2) / (2 * (size / 3) ** 2))
+    return (weights / weights.sum()).astype(np.float32)
