@@ -47,7 +47,7 @@ class FameConfig:
         "colours of the mask fame: as the published code computes them, which turns hue 6.28 times too far, or rightly",
     )
     beta: float = _option(
-        0.5, "share of the picture that is foreground, between 0 and 1; the paper finds about 0.5 best. Grid ignores it"
+        0.5, "share of the picture that is foreground; the paper finds about 0.5 best (grid: always half)"
     )
     views: Literal["single", "both"] = _option(
         "single", "merge one of the two views of a clip (published; the paper finds both about as good), or each"
@@ -77,7 +77,7 @@ class FameConfig:
         "clip", "the blur's standard deviation is drawn for every clip, or once for the whole run (run: published)"
     )
     # contrast
-    dim: int = _option(128, "width of the embedding that clips are compared by (I3D: always 128)")
+    dim: int = _option(128, "width of the embedding that clips are compared by")
     queue_size: int = _option(
         512,
         "keys of others that a clip is told from; a multiple of batch_size (published: 2048 UCF101, 65536 Kinetics)",
@@ -123,6 +123,8 @@ class FameConfig:
         low, high = _pair(self, "blur_sd")
         if not 0 < low <= high:
             raise ValueError(f"blur_sd must be two numbers, 0 < least <= greatest, got {self.blur_sd}")
+        if self.beta == 0:
+            raise ValueError("beta 0 leaves nothing of a clip but another's background; FAME is off with mask none")
         if self.batch_size < 2:
             raise ValueError(
                 f"batch_size must be at least 2, since clips are told from each other, got {self.batch_size}"
@@ -133,8 +135,6 @@ class FameConfig:
                 f"queue_size must be a multiple of batch_size {self.batch_size}, got {self.queue_size}; "
                 f"{lower} would do"
             )
-        if self.arch == "i3d" and self.dim != 128:
-            raise ValueError(f"the head of i3d gives 128 numbers, so dim must be 128, got {self.dim}")
 
     @property
     def merges(self) -> bool:
