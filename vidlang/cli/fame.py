@@ -75,11 +75,9 @@ def mask(
 ) -> None:
     """Which pixels move: one mask for every 16 frames.
 
-    A .mp4 shows the video with its ground dark and grey, a .npz holds the masks,
-
-    a .png the windows that move most. Where nothing moves, the mask is empty and a
-
-    warning says so.
+    A .mp4 shows the video with its ground dark and grey, a .npz holds the
+    masks, a .png shows the windows that move most. Where nothing moves, the
+    mask is empty and a warning says so.
 
     [bold]Examples[/bold]
 
@@ -160,9 +158,7 @@ def merge(
     """What moves in one video over the frames of another.
 
     Frame rate and length are FG's. BG runs at its own speed, is scaled and
-
     cropped to FG's size, and starts again where it ends. Where nothing moves,
-
     FG's frames stay whole. Sound is not kept.
 
     [bold]Examples[/bold]
