@@ -21,6 +21,10 @@ Precision = Literal["float32", "bfloat16", "float16"]
 RowKind = Literal["pooled", "regions"]
 Borders = Literal["keep", "crop"]
 Colour = Literal["keep", "grey"]
+MotionUse = Literal["none", "pool", "mask"]
+MotionMethod = Literal["fame", "seed"]
+MotionHue = Literal["exact", "reference"]
+MotionFill = Literal["blur"]
 
 
 def _check_choice(name: str, value: object, choices: object) -> None:
@@ -61,7 +65,81 @@ class Sampling:
         return "-".join([step, self.pick] + (["ten"] if self.crops == "ten" else []))
 
 
-_LEFT_OUT = {"features": "pooled", "borders": "keep", "colour": "keep"}
+@dataclass(frozen=True)
+class Motion:
+    """What rows make of the motion in their snippets, and how it is found (``methods.fame``).
+
+    Raises:
+        ValueError: a value that is not known, or a detail that the use does not have.
+    """
+
+    use: MotionUse = "none"
+    """``pool``: the encoder attends to the patches that move; ``mask``: it sees what stands still as a blur."""
+    method: MotionMethod = "fame"
+    """``seed``: what moved itself; ``fame``: everything in its colours."""
+    beta: float = 0.5
+    """Share of the picture that counts as moving."""
+    hue: MotionHue = "exact"
+    """``fame``: colours by their hue, or ``reference``: as the published code reads them."""
+    fill: MotionFill = "blur"
+    """``mask``: what stands in for what stands still."""
+
+    def __post_init__(self) -> None:
+        _check_choice("motion", self.use, MotionUse)
+        _check_choice("method of motion", self.method, MotionMethod)
+        _check_choice("hue of motion", self.hue, MotionHue)
+        _check_choice("fill of motion", self.fill, MotionFill)
+        if not 0 < self.beta <= 1:
+            raise ValueError(f"beta of motion is a share of the picture above 0 and up to 1, got {self.beta}")
+        object.__setattr__(self, "beta", float(self.beta))  # 1 and 1.0 are one recipe
+        # Details without an effect would be other recipes with equal rows.
+        if self.use == "none" and self != Motion():
+            raise ValueError(f"motion 'none' has no details, got {self.method}, beta {self.beta:g}, hue {self.hue}")
+        if self.method == "seed" and self.hue != "exact":
+            raise ValueError("hue of motion belongs to the method 'fame': the method 'seed' looks at no colours")
+
+    @classmethod
+    def parse(cls, text: str) -> Motion:
+        """The use, then details in any order after colons.
+
+        >>> Motion.parse("pool:seed:0.3")
+        Motion(use='pool', method='seed', beta=0.3, hue='exact', fill='blur')
+
+        Raises:
+            ValueError: a word that is none of them.
+        """
+        use, *details = text.split(":")
+        values: dict[str, Any] = {"use": use}
+        for word in details:
+            name, value = _motion_detail(word)
+            if name in values:
+                raise ValueError(f"motion {text!r} says its {name} twice")
+            values[name] = value
+        return cls(**values)
+
+    @property
+    def name(self) -> str:
+        """What ``parse`` takes: ``none``, ``pool``, ``mask:seed:0.3``."""
+        plain = Motion(self.use)
+        details = [self.method] * (self.method != plain.method)
+        details += [f"{self.beta!r}"] * (self.beta != plain.beta) + [self.hue] * (self.hue != plain.hue)
+        return ":".join([self.use, *details])
+
+
+def _motion_detail(word: str) -> tuple[str, str | float]:
+    for name, choices in (("method", MotionMethod), ("hue", MotionHue), ("fill", MotionFill)):
+        if word in get_args(choices):
+            return name, word
+    try:
+        return "beta", float(word)
+    except ValueError:
+        known = [*get_args(MotionMethod), *get_args(MotionHue), *get_args(MotionFill)]
+        raise ValueError(
+            f"motion has no detail {word!r}: write {', '.join(known)}, or the share of the picture, as in pool:seed:0.3"
+        ) from None
+
+
+_LEFT_OUT = {"features": "pooled", "borders": "keep", "colour": "keep", "motion": asdict(Motion())}
 """Fields of a recipe that are not written at these values."""
 
 
@@ -89,6 +167,8 @@ class FeatureRecipe:
     """``crop`` cuts letter boxes and pillar boxes off before preprocessing (``video.borders``)."""
     colour: Colour = "keep"
     """``grey`` takes the colour away before preprocessing, so that a recoloured copy gives the rows of its original."""
+    motion: Motion = Motion()
+    """Attend to what moves, or blur what stands still."""
 
     def __post_init__(self) -> None:
         _check_choice("preprocess", self.preprocess, Preprocess)
@@ -97,18 +177,32 @@ class FeatureRecipe:
         _check_choice("features", self.features, RowKind)
         _check_choice("borders", self.borders, Borders)
         _check_choice("colour", self.colour, Colour)
+        if self.motion.use != "none":
+            self._check_motion()
         if not self.encoder or not self.revision:
             raise ValueError(f"a recipe names its encoder and revision, got {self.encoder!r} and {self.revision!r}")
 
+    def _check_motion(self) -> None:
+        use = self.motion.use
+        if use == "pool" and self.features != "pooled":
+            raise ValueError(f"motion 'pool' weighs the patches behind pooled rows, got features {self.features!r}")
+        if self.sampling.pick == "mean":
+            raise ValueError(f"motion {use!r} needs one frame a snippet, so pick 'middle' or 'first', got 'mean'")
+        if self.borders == "crop":
+            raise ValueError(f"motion {use!r} is found in whole frames, so it goes with borders 'keep', got 'crop'")
+        if self.reuse_static is not None:
+            raise ValueError(f"motion {use!r} differs between equal frames, so it does not go with reuse_static")
+
     def to_dict(self) -> dict[str, Any]:
-        """Every field, but ``features``, ``borders`` and ``colour`` only where they differ from their defaults."""
+        """Every field; ``features``, ``borders``, ``colour``, ``motion`` only where they differ from their defaults."""
         # Caches hold recipes, and fingerprints of recipes, without these fields: rows made that way stay valid.
         return {name: value for name, value in asdict(self).items() if _LEFT_OUT.get(name, ...) != value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureRecipe:
         fields = dict(values)
-        return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
+        motion = Motion(**fields.get("motion", {}))
+        return cls(**{**fields, "sampling": Sampling(**fields["sampling"]), "motion": motion})
 
     @property
     def canonical_json(self) -> str:
@@ -124,6 +218,7 @@ class FeatureRecipe:
         """Readable in messages: ``clip-vit-b16/stride16-middle``, ``clip-vit-b16/fps1-middle/regions/crop-borders``."""
         special = {"regions": self.features == "regions", "crop-borders": self.borders == "crop"}
         special["grey"] = self.colour == "grey"
+        special[f"motion-{self.motion.name}"] = self.motion.use != "none"
         return "/".join([self.encoder, self.sampling.name, *(word for word, said in special.items() if said)])
 
 
