@@ -113,7 +113,7 @@ def test_train_localize_eval(vidlang, labelled, monkeypatch):
     fits(trained)
     assert trained.code == 0, trained.err
     assert "Trained on 9 videos, tested on 3; classes dive, jump" in trained.out.replace("\n", " ")
-    assert "measured on test" in trained.out and "Next: vidlang localize" in trained.out
+    assert "on test" in trained.out and "Next: vidlang localize" in trained.out
     for row in ("zero-shot VLP", "cbp", "vlp", "average"):
         assert any(line.strip().startswith(f"{row} ") for line in trained.out.splitlines())
     found = vidlang("localize", "*", "--cached", "--manifest", labelled, "--split", "test", "--json", "--no-plot")
@@ -135,6 +135,6 @@ def test_an_ablation_prints_one_table(vidlang, labelled, monkeypatch):
     fits(shown)
     assert shown.code == 0, shown.err
     assert shown.out.count("measured on test") == 1
-    for title in ("zero-shot VLP", "CBP only: cbp", "only B: vlp", "only F: cbp", "B and F: average"):
+    for title in ("zero-shot VLP", "CBP only: cbp", "only B: vlp", "only F: cbp", "B+F: average"):
         [row] = [line.split(title)[1].split() for line in shown.out.splitlines() if line.strip().startswith(title)]
         assert len(row) == 7 and all(0 <= float(number) <= 1 for number in row)

@@ -115,6 +115,14 @@ def test_labels_to_weights_to_segments_to_map(tmp_path, workspace, collected):
     assert cbp[3] > 0.7 and cbp[6] > 0.5 and report.table[0][3] < cbp[3]
     assert json.loads(json.dumps(report.to_dict()))["table"][1]["what"] == "cbp"
 
+    assert [(row["round"], row["step"], row["branch"]) for row in report.pseudo_labels] == [
+        (0, "warm-up", "cbp"),
+        (0, "warm-up", "vlp"),
+    ]
+    sure = report.pseudo_labels[0]
+    assert sure["foreground_drop"] > 0.5 and sure["background_drop"] > 0.5  # what is sure is mostly right
+    assert sure["foreground_wrong"] <= sure["foreground_drop"]  # rows left open are missed
+
     asked = LocalizeOptions(cached=True, plot=False, device="cpu", manifest=tmp_path / "labels.csv", split="test")
     found = localize(["*"], workspace, asked)
     assert len(found.videos) == 6 and found.class_names == ACTIONS and found.made_by["checkpoint"] == "run"
@@ -270,7 +278,11 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(workspace, collected, monkeypatch, epoch):
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path, workspace, collected, monkeypatch, epoch
+):
+    manifest = tmp_path / "labels.csv"
+    manifest_of(manifest, collected)
     from vidlang.store.checkpoints import save_train_state
 
     def save(folder, tensors, numbers):
@@ -279,18 +291,19 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(workspace, 
             raise Killed
         return path
 
-    train_wtal(workspace, options(name="whole"))
+    train_wtal(workspace, options(name="whole", manifest=manifest))
     with monkeypatch.context() as patch:
         patch.setattr("vidlang.workflows.runs.save_train_state", save)
         with pytest.raises(Killed):
-            train_wtal(workspace, options())
+            train_wtal(workspace, options(manifest=manifest))
     assert not facts_of(workspace)["finished"]
     with pytest.raises(BadInput, match="started with another config"):
-        train_wtal(workspace, options(changes={**SMALL, "seed": 1}, resume=True))
-    train_wtal(workspace, options(name=None, resume=True))
+        train_wtal(workspace, options(manifest=manifest, changes={**SMALL, "seed": 1}, resume=True))
+    train_wtal(workspace, options(name=None, manifest=manifest, resume=True))
     assert facts_of(workspace)["finished"] and same(state_of(workspace), state_of(workspace, "whole"))
-    logs = [(runs_folder(workspace, "wtal") / name / "log.jsonl").read_text() for name in ("run", "whole")]
-    assert logs[0] == logs[1]
+    for file in ("log.jsonl", "pseudo_labels.jsonl"):
+        logs = [(runs_folder(workspace, "wtal") / name / file).read_text() for name in ("run", "whole")]
+        assert logs[0] == logs[1] and logs[0]
 
 
 def test_a_finished_run_resumes_to_what_it_was(workspace, collected):
@@ -360,7 +373,7 @@ def test_an_ablation_trains_all_variants_and_registers_the_full_method(tmp_path,
     assert report.checkpoint.endswith("run") and report.folder.name == "run"
     plain = train_wtal(workspace, options(name="plain", manifest=tmp_path / "labels.csv"))
     assert same(state_of(workspace), state_of(workspace, "plain"))
-    full = [row[1:] for row in report.table if str(row[0]).startswith("B and F: ")]
+    full = [row[1:] for row in report.table if str(row[0]).startswith("B+F: ")]
     assert full == [row[1:] for row in plain.table[1:]]
     with pytest.raises(BadInput, match="a run called 'run' already"):
         train_wtal(workspace, asked)

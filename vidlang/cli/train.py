@@ -323,7 +323,7 @@ def wtal(
       vidlang train wtal --manifest labels.csv --ablation
     """
     from vidlang.workflows.recipe import RecipeChanges
-    from vidlang.workflows.train_wtal import TrainWtalOptions, train_wtal
+    from vidlang.workflows.train_wtal import TABLE, TrainWtalOptions, train_wtal
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
@@ -351,7 +351,16 @@ def wtal(
         for line in report.summary:
             say(line)
         if report.table:
-            print_table([f"measured on {report.measured_on}", *report.columns[1:]], report.table)
+            heads = [f"mAP@{TABLE[0]:g}", *(f"@{threshold:g}" for threshold in TABLE[1:]), ".1-.7", "fg IoU", "bg IoU"]
+            print_table([f"on {report.measured_on}", *heads], report.table)
+        if report.pseudo_labels:
+            kinds = ("foreground_drop", "background_drop", "foreground_wrong", "background_wrong")
+            rows = [
+                [f"{row['round']} {row['step']}", row["branch"], *(row[kind] for kind in kinds)]
+                for row in report.pseudo_labels
+            ]
+            say("Pseudo-labels against the times of training videos, undecided rows left out or counted as missed:")
+            print_table(["after", "branch", "fg IoU", "bg IoU", "fg, missed", "bg, missed"], rows)
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang localize video.mp4")
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")

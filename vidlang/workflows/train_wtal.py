@@ -1,12 +1,14 @@
 """Video-level labels and cached features to a trained WTAL checkpoint.
 
-Times of actions are read for measuring alone: on validation videos to choose the phase, on test videos at the end.
+Times of actions are read for measuring alone: on validation videos to choose the phase, on test videos at the end, and
+on training videos to log how good the pseudo-labels are, which nothing depends on.
 
 A run writes ``results/train/wtal/<name>/`` (``runs`` describes it).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,9 +30,9 @@ from vidlang.core import (
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.proposals import ProposalOptions, proposal_options
-from vidlang.metrics.localization import FrameIou, evaluate, frame_iou, mean_frame_iou, true_rows
+from vidlang.metrics.localization import FrameIou, Undecided, evaluate, frame_iou, mean_frame_iou, true_rows
 from vidlang.report.timeline import curves_png
-from vidlang.store.atomic import write_bytes
+from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
@@ -48,20 +50,23 @@ from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.wtal.predict import Predictor, ZeroShotPredictor
-    from vidlang.methods.wtal.train import TrainResult
+    from vidlang.methods.wtal.train import EpochReport, TrainResult
 
 ABLATIONS: dict[str, dict[str, Any]] = {
     "CBP only": {"rounds": 0},
-    "only B": {"steps": "B"},
-    "only F": {"steps": "F"},
-    "B and F": {"steps": "BF"},
-    "B and F without L_kd": {"no_kd": True},
-    "B and F without L_fb": {"no_fb": True},
-    "B and F without the gap": {"kd_frames": "all"},
+    "B only": {"steps": "B"},
+    "F only": {"steps": "F"},
+    "B+F": {"steps": "BF"},
+    "B+F, no L_kd": {"no_kd": True},
+    "B+F, hard labels": {"kd_frames": "all"},
+    "B+F, no L_fb": {"no_fb": True},
+    "B+F, no gap": {"delta_high": 0.3, "delta_low": 0.3},
 }
-"""The paper's ablations, as changes of the config."""
-FULL = "B and F"
+"""The paper's ablations, as changes of the config. ``hard labels`` decide every snippet, sure or not; ``no gap`` has
+one threshold for foreground and background, in the middle of the two."""
+FULL = "B+F"
 """The variant that is registered."""
+UNDECIDED: tuple[Undecided, ...] = ("drop", "wrong")
 TABLE = (0.1, 0.3, 0.5, 0.7)
 """tIoU of the columns that people see; the average is over .1 to .7."""
 
@@ -105,6 +110,8 @@ class TrainWtalReport:
     """Variant and branch, mAP at tIoU, average, frame IoU."""
     summary: tuple[str, ...]
     notes: tuple[str, ...]
+    pseudo_labels: tuple[Mapping[str, object], ...] = ()
+    """Per phase and branch, how well what it was sure of agrees with the times, where training videos have any."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -113,6 +120,7 @@ class TrainWtalReport:
             "folder": str(self.folder),
             "measured_on": self.measured_on,
             "table": [dict(zip(self.columns, row, strict=True)) for row in self.table],
+            "pseudo_labels": [dict(row) for row in self.pseudo_labels],
             "notes": list(self.notes),
         }
 
@@ -283,6 +291,12 @@ class _Run:
         )
         run = RunFolder(runs_folder(self.workspace, "wtal") / self.name, self._facts())
         resume = run.open(resume=self.options.resume)
+        quality = PseudoLabelLog(run.path / "pseudo_labels.jsonl", resume.epoch if resume else 0)
+
+        def on_epoch(report: EpochReport) -> None:
+            quality.add(report, self._agreement(report.pseudo_labels))  # first: what is kept has its line
+            run.keep(report.train_state)
+
         result = fit(
             videos,
             plan.config,
@@ -293,7 +307,7 @@ class _Run:
             else None,
             device=str(self.encoder.device),
             progress=progress,
-            on_epoch=lambda report: run.keep(report.train_state),
+            on_epoch=on_epoch,
             resume=resume,
         )
         trained = Predictor.from_state(
@@ -318,7 +332,25 @@ class _Run:
             table=table,
             summary=self._summary(result),
             notes=(*plan.notes, *dict.fromkeys(result.notes)),
+            pseudo_labels=tuple(quality.rows),
         )
+
+    def _agreement(self, pseudo_labels: Mapping[str, Sequence[np.ndarray]]) -> dict[str, dict[str, FrameIou]]:
+        """Branch → treatment of undecided rows → IoU with the times of the training videos that have them all."""
+        timed = _in_seconds(list(self.plan.train), [])
+        truths = {
+            index: true_rows(label, self._features(label).seconds, self.plan.class_names)
+            for index, label in enumerate(timed if pseudo_labels else ())
+            if label.segments
+        }
+        return {
+            branch: {
+                undecided: mean_frame_iou(frame_iou(H[index], truth, undecided) for index, truth in truths.items())
+                for undecided in UNDECIDED
+            }
+            for branch, H in pseudo_labels.items()
+            if truths
+        }
 
     def _features(self, label: Label) -> Features:
         return self.cache.get(FeatureKey(label.video_id, self.plan.recipe)).crop(0)
@@ -412,6 +444,34 @@ class _Run:
             f"Trained on {', '.join(parts)}; classes {', '.join(plan.class_names)}; features {plan.recipe.name}",
             f"{self.name}: best epoch {result.best_epoch} of {len(result.history)}, seed {plan.config.seed}",
         )
+
+
+class PseudoLabelLog:
+    """``pseudo_labels.jsonl`` of a run: how well what a branch was sure of agrees with the times. No training reads it.
+
+    One line per phase and branch: epoch, round, step, branch, and the IoU of foreground and background rows, once
+    without the undecided rows (``drop``) and once with them as missed (``wrong``).
+    """
+
+    def __init__(self, path: Path, epoch: int) -> None:
+        """epoch: finished ones of a resumed run; what was written after them is dropped"""
+        self.path, self.rows = path, list[dict[str, object]]()
+        if epoch and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            self.rows = [row for row in map(json.loads, lines) if row["epoch"] <= epoch]
+
+    def add(self, report: EpochReport, agreement: Mapping[str, Mapping[str, FrameIou]]) -> None:
+        """Writes nothing where there is nothing to compare with."""
+        for branch, by_treatment in agreement.items():
+            shares = {
+                f"{side}_{undecided}": getattr(iou, side)
+                for undecided, iou in by_treatment.items()
+                for side in ("foreground", "background")
+            }
+            phase = {"epoch": report.epoch, "round": report.round, "step": report.step, "branch": branch}
+            self.rows.append({**phase, **shares})
+        if agreement:
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
 
 def _likeliest(curve: np.ndarray, background: bool) -> np.ndarray:

@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidlang.core.errors import BadCheckpoint, BadInput
@@ -89,6 +91,8 @@ class EpochReport:
     """The best weights so far are of this epoch."""
     seconds: float
     train_state: TrainState
+    pseudo_labels: Mapping[str, Sequence[NDArray[np.int8]]]
+    """At the end of a phase, what each branch is sure of: H [T, C] of every training video. Empty else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,6 +337,9 @@ class Trainer:
             is_best=self.best.epoch == self.epoch,
             seconds=time.monotonic() - started,
             train_state=self.state(),
+            pseudo_labels={name: [one.sure[name].numpy() for one in self.judgements] for name in ("cbp", "vlp")}
+            if ends
+            else {},
         )
 
     def judge(self) -> None:
