@@ -93,7 +93,7 @@ class Motion:
             raise ValueError(f"beta of motion is a share of the picture above 0 and up to 1, got {self.beta}")
         object.__setattr__(self, "beta", float(self.beta))  # 1 and 1.0 are one recipe
         # Details without an effect would be other recipes with equal rows.
-        if self.use == "none" and self != Motion():
+        if self.use == "none" and (self.method, self.beta, self.hue) != ("fame", 0.5, "exact"):
             raise ValueError(f"motion 'none' has no details, got {self.method}, beta {self.beta:g}, hue {self.hue}")
         if self.method == "seed" and self.hue != "exact":
             raise ValueError("hue of motion belongs to the method 'fame': the method 'seed' looks at no colours")
@@ -121,9 +121,9 @@ class Motion:
     def name(self) -> str:
         """What ``parse`` takes: ``none``, ``pool``, ``mask:seed:0.3``."""
         plain = Motion(self.use)
-        details = [self.method] * (self.method != plain.method)
-        details += [f"{self.beta!r}"] * (self.beta != plain.beta) + [self.hue] * (self.hue != plain.hue)
-        return ":".join([self.use, *details])
+        details = {self.method: self.method != plain.method, f"{self.beta!r}": self.beta != plain.beta}
+        details[self.hue] = self.hue != plain.hue
+        return ":".join([self.use, *(word for word, said in details.items() if said)])
 
 
 def _motion_detail(word: str) -> tuple[str, str | float]:
