@@ -10,6 +10,7 @@ import typer
 
 from vidlang.cli.extract import FrameRateOption
 from vidlang.cli.options import (
+    DeviceOption,
     JsonOption,
     QuietOption,
     VerboseOption,
@@ -24,6 +25,7 @@ from vidlang.methods.fame.options import MaskOptions
 if TYPE_CHECKING:
     from vidlang.workflows.fame_mask import MaskReport
     from vidlang.workflows.fame_merge import MergeReport
+    from vidlang.workflows.fame_networks import WeightsReport
 
 TITLE = "What moves, apart from where it happens: mask, merge, and what networks look at."
 app = typer.Typer(help=TITLE, no_args_is_help=True)
@@ -39,6 +41,12 @@ SizeOption = Annotated[
     int | None,
     typer.Option(
         min=8, help="Bring the shorter side down to so many pixels.", show_default="as it is", metavar="PIXELS"
+    ),
+]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Name, folder, or published file of a network.", show_default="the newest of train fame", metavar="NAME"
     ),
 ]
 
@@ -199,6 +207,115 @@ def _show_merged(report: MergeReport) -> None:
     say(f"Written: {report.file}")
 
 
+def cam(
+    video: Annotated[Path, typer.Argument(help="The video.", metavar="VIDEO")],
+    checkpoint: CheckpointOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A .mp4, or a .png of six moments.",
+            show_default=".vidlang/results/fame-cam/<time>/",
+            metavar="FILE",
+        ),
+    ] = None,
+    size: SizeOption = None,
+    frame_rate: FrameRateOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Where a trained video network looks: its activation over the frames.
+
+    The last feature map, mean over channels, whatever the class. Each clip goes
+    from 0 at its least to 1 at its largest: strengths of clips do not compare.
+
+    [bold]Examples[/bold]
+
+      vidlang fame cam video.mp4 -o cam.mp4
+
+      vidlang fame cam video.mp4 --checkpoint pretrained.pth.tar -o cam.png
+    """
+    from vidlang.workflows.fame_networks import show_activations
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    report = show_activations(
+        video,
+        place,
+        checkpoint,
+        out=out,
+        size=size,
+        frame_rate=frame_rate,
+        device=device or place.settings.device,
+        progress=TerminalProgress(quiet),
+    )
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        made_by = report.made_by
+        say(f"{report.video.id}: {len(report.windows)} clips seen by {made_by['checkpoint']} ({made_by['arch']})")
+        for note in report.notes:
+            say(f"Note: {note}")
+        say(f"Written: {report.file}")
+
+
+def weights(
+    checkpoint: Annotated[
+        str, typer.Argument(help="Name, folder, published file, or random (fresh weights).", metavar="CHECKPOINT")
+    ],
+    other: Annotated[
+        str | None, typer.Argument(help="Another one, shown beside it.", metavar="OTHER", show_default=False)
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the spreads (PNG).", metavar="FILE.png")] = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """How widely the kernels of a video network spread along time.
+
+    Wide kernels see changes; narrow ones, or such as repeat a tap, see pictures.
+    change is the share of a kernel's energy that differs from tap to tap.
+
+    [bold]Examples[/bold]
+
+      vidlang fame weights mine --plot kernels.png
+
+      vidlang fame weights mine random
+    """
+    from vidlang.workflows.fame_networks import measure_kernels
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    report = measure_kernels(open_workspace(workspace), checkpoint, other, plot=plot)
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        _show_kernels(report)
+
+
+def _show_kernels(report: WeightsReport) -> None:
+    say(f"{report.arch}: {' against '.join(report.networks)}; measured: {report.layers[0][0].measured}")
+    if len(report.networks) == 1:
+        columns = ["layer", "std", "mean |w|", "near 0", "change"]
+        rows = [[s.layer, s.std, s.mean_abs, f"{s.near_zero:.1%}", s.change] for (s,) in report.layers]
+    else:
+        columns = ["layer", "std", "std of other", "ratio", "change", "of other"]
+        rows = [[a.layer, a.std, b.std, a.std / b.std if b.std else None, a.change, b.change] for a, b in report.layers]
+    print_table(columns, rows)
+    for note in report.notes:
+        say(f"Note: {note}")
+    if report.plot is not None:
+        say(f"Written: {report.plot}")
+
+
 MASK_PANEL = options_from(MaskOptions, "Mask")
 app.command("mask", no_args_is_help=True)(with_options(mask, MASK_PANEL))
 app.command("merge", no_args_is_help=True)(with_options(merge, MASK_PANEL))
+app.command("cam", no_args_is_help=True)(cam)
+app.command("weights", no_args_is_help=True)(weights)
