@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,9 +31,12 @@ from vidlang.methods.fame.options import (
     gaussian_taps,
 )
 from vidlang.methods.fame.variants import gauss_window, grid_mask
+from vidlang.methods.fame.windows import largest
 
 ROUNDING = 1e-4
 """How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
+_TINY = 1e-30
+"""Below every difference of two channels, so that it replaces 0 alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ def _read(clips: Tensor, *, colours: bool, check: bool) -> tuple[Tensor, Tensor]
         if colours:
             pictures.append(mean_picture(values))
         if check and clips.is_floating_point():
-            ranges.append(torch.stack(torch.aminmax(values)))
+            ranges.append(torch.stack((values.amin(), values.amax())))
     if ranges:
         _check_values(torch.stack(ranges))
     unit = 1 if clips.is_floating_point() else 255
@@ -209,62 +211,60 @@ def top(values: Tensor, count: int) -> Tensor:
 
     values: [B, H, W]    returns: [B, H, W] bool, exactly ``count`` True in each picture
     """
-    flat = values.reshape(len(values), -1)  # [B, H W]
-    if count in (0, flat.shape[1]):
-        return torch.full(values.shape, count > 0, dtype=torch.bool, device=values.device)
-    lowest = _largest(flat, count)
-    above, level = flat > lowest, flat == lowest
-    missing = count - above.sum(1, keepdim=True)
-    taken = level & (level.cumsum(1, dtype=torch.int32) <= missing)
-    return above.logical_or_(taken).view(values.shape)
-
-
-def _largest(values: Tensor, count: int) -> Tensor:
-    """The ``count``-th largest of each row of [B, N], as [B, 1]."""
-    at = values.shape[1] - count
-    if values.device.type == "cpu":  # numpy's partition is several times faster than kthvalue
-        return torch.from_numpy(np.partition(values.numpy(), at, axis=1)[:, at : at + 1])
-    return values.kthvalue(at + 1, dim=1, keepdim=True).values
+    rows = values.reshape(len(values), -1)  # [B, H W]
+    if values.device.type == "cpu":  # numpy finds a rank several times faster
+        return torch.from_numpy(largest(rows.numpy(), count)).view(values.shape)
+    if count == 0:
+        return torch.zeros_like(values, dtype=torch.bool)
+    lowest = rows.kthvalue(rows.shape[1] - count + 1, dim=1, keepdim=True).values
+    above, level = rows > lowest, rows == lowest
+    first = level.cumsum(1) <= count - above.sum(1, keepdim=True)
+    return (above | (level & first)).view(values.shape)
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------
 
 
-def to_hsv(pictures: Tensor) -> Tensor:
-    """Hue in radians 0..2 pi, saturation and value in 0..1; on ties of the largest channel red goes before green
-    before blue.
+class Hsv(NamedTuple):
+    """Pictures by hue, saturation and value, each [B, H, W]."""
 
-    pictures: [B, 3, H, W] RGB in 0..1    returns: [B, 3, H, W]
-    """
+    hue: Tensor
+    """In radians, 0..2 pi."""
+    saturation: Tensor
+    value: Tensor
+
+
+def to_hsv(pictures: Tensor) -> Hsv:
+    """RGB in 0..1 [B, 3, H, W] → HSV; on ties of the largest channel red goes before green before blue."""
     red, green, blue = pictures.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    spread = value - torch.minimum(torch.minimum(red, green), blue)
-    saturation = spread / (value + EPS)
-    divisor = spread + (spread == 0)
+    value = pictures.amax(1)
+    spread = value - pictures.amin(1)
+    divisor = spread.clamp_min(_TINY)
     rc, gc, bc = value - red, value - green, value - blue  # 0 where the channel is the largest
-    from_red = rc == 0
-    from_green = (gc == 0).logical_and_(~from_red)
-    from_blue = ~(from_red | from_green)
-    # sums of products, as one of the three is 1: choosing pixel by pixel is slower
-    sextant = from_red * (bc - gc) + from_green * (2 * divisor + (rc - bc)) + from_blue * (4 * divisor + (gc - rc))
-    hue = sextant.div_(divisor).div_(6).remainder_(1).mul_(2 * math.pi)
-    return torch.stack([hue, saturation, value], 1)
+    sextant = torch.lerp((4 * divisor).add_(gc - rc), (2 * divisor).add_(rc - bc), _is_zero(gc))
+    sextant = torch.lerp(sextant, bc - gc, _is_zero(rc)).div_(divisor).div_(6)
+    hue = sextant.sub_(sextant.floor()).mul_(2 * math.pi)
+    return Hsv(hue, spread.div_(value + EPS), value)
 
 
-def colour_codes(hsv: Tensor, hue: Hue = "exact") -> Tensor:
+def _is_zero(values: Tensor) -> Tensor:
+    """1.0 where a value is 0, else 0.0: as a weight of lerp it chooses exactly, and without a branch for each pixel."""
+    return torch.zeros_like(values).eq_(values)
+
+
+def colour_codes(hsv: Hsv, hue: Hue = "exact") -> Tensor:
     """The colour bin of each pixel: 10 levels of S cos H, of S sin H and of V.
 
-    hsv: [B, 3, H, W], hue in radians    returns: [B, H, W] int64 in 1..999
+    returns: [B, H, W] int32 in 1..999
 
     ``reference`` takes the angle times 2 pi, as the published code does, which takes the hue for a share of the circle
     though it is in radians: colours far from each other share bins, and the circle breaks at red.
     """
-    angle = hsv[:, 0] * (2 * math.pi) if hue == "reference" else hsv[:, 0]
-    saturation, value = hsv[:, 1], hsv[:, 2]
-    a = _level((saturation * angle.cos()).add_(1).div_(2))
-    b = _level((saturation * angle.sin()).add_(1).div_(2))
-    c = _level(value.clone())
-    return (a + LEVELS * (b - 1) + LEVELS**2 * (c - 1)).long()
+    angle = hsv.hue * (2 * math.pi) if hue == "reference" else hsv.hue
+    a = _level((hsv.saturation * angle.cos()).add_(1).div_(2))
+    b = _level((hsv.saturation * angle.sin()).add_(1).div_(2))
+    c = _level(hsv.value.clone())
+    return a.add_(b.sub_(1), alpha=LEVELS).add_(c.sub_(1), alpha=LEVELS**2).int()
 
 
 def _level(share: Tensor) -> Tensor:
@@ -275,25 +275,35 @@ def _level(share: Tensor) -> Tensor:
 def colour_histogram(codes: Tensor, sample: Tensor) -> Tensor:
     """How often each colour is in the sample.
 
-    codes: [B, H, W] int64    sample: [B, H, W] bool    returns: [B, 1000] int64, colour 0 never
+    codes: [B, H, W] int32    sample: [B, H, W] bool    returns: [B, 1000] int64, colour 0 never
     """
-    clip = torch.arange(len(codes), device=codes.device)[:, None, None] * NUM_COLOURS
-    counts = torch.bincount((codes * sample).add_(clip).view(-1), minlength=len(codes) * NUM_COLOURS)
-    counts = counts.view(-1, NUM_COLOURS)
-    counts[:, 0] = 0  # pixels outside the sample
-    return counts
+    return _count(_bins(codes), sample)
 
 
 def posterior(codes: Tensor, samples: Samples) -> Tensor:
     """Probability that a pixel of that colour is foreground; both grounds are equally likely beforehand.
 
-    codes: [B, H, W] int64    returns: [B, H, W] in 0..1
+    codes: [B, H, W] int32    returns: [B, H, W] in 0..1
 
     Only the background starts every colour at one pixel, so a colour that never moved has probability 0.
     """
-    foreground = colour_histogram(codes, samples.foreground).float()
-    background = colour_histogram(codes, samples.background).float().add_(1)
+    bins = _bins(codes)
+    foreground = _count(bins, samples.foreground).float()
+    background = _count(bins, samples.background).float().add_(1)
     foreground /= foreground.sum(1, keepdim=True) + EPS
     background /= background.sum(1, keepdim=True) + EPS
-    of_colour = foreground / (foreground + background)  # [B, 1000]
-    return of_colour.gather(1, codes.flatten(1)).view(codes.shape)
+    of_colour = foreground.div_(background.add_(foreground))  # [B, 1000]
+    return of_colour.view(-1).index_select(0, bins.view(-1)).view(codes.shape)
+
+
+def _bins(codes: Tensor) -> Tensor:
+    """Index of each pixel's colour in one table of all clips, [B, H, W] int32."""
+    return codes + torch.arange(len(codes), dtype=torch.int32, device=codes.device)[:, None, None] * NUM_COLOURS
+
+
+def _count(bins: Tensor, sample: Tensor) -> Tensor:
+    """Pixels of the sample in each bin, [B, 1000] int64."""
+    # all other pixels fall into bin 0, which no colour has
+    counts = torch.bincount((bins * sample).view(-1), minlength=len(bins) * NUM_COLOURS)
+    counts[0] = 0
+    return counts.view(-1, NUM_COLOURS)

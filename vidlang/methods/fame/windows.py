@@ -57,3 +57,19 @@ def merge_frames(frames: NDArray[np.uint8], backgrounds: NDArray[np.uint8], mask
     frames, backgrounds: [T, H, W, 3]    returns: [T, H, W, 3]
     """
     raise NotImplementedError
+
+
+def largest(rows: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
+    """The ``count`` largest values of each row; among equals those of the lower index.
+
+    rows: [B, N]    returns: [B, N], exactly ``count`` True in each row
+    """
+    if count == 0:
+        return np.zeros(rows.shape, dtype=np.bool_)
+    at = rows.shape[1] - count
+    lowest = np.partition(rows, at, axis=1)[:, at : at + 1]
+    taken = rows >= lowest
+    surplus = np.count_nonzero(taken, axis=1) - count
+    for row in np.flatnonzero(surplus):  # more are equal to the lowest than there is room for
+        taken[row, np.flatnonzero(rows[row] == lowest[row])[-surplus[row] :]] = False
+    return taken
