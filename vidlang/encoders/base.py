@@ -62,6 +62,11 @@ class Encoder(ABC):
         """Images at a time that keep the device busy without taking much memory."""
         return 256 if self.device.type == "cuda" else 32
 
+    @property
+    def patch_grid(self) -> int | None:
+        """Patches along a side, where ``encode_pixels`` can weigh them; None where it cannot."""
+        return None
+
     @cached_property
     def text(self) -> TextTower:
         """The frozen text tower.
@@ -78,24 +83,47 @@ class Encoder(ABC):
     def encode_batch(self, pixels: Tensor) -> Tensor:
         """[N, 3, S, S] on the encoder's device in its precision → float32 [N, D]."""
 
+    def encode_weighted(self, pixels: Tensor, weights: Tensor) -> Tensor:
+        """As ``encode_batch``, attending to patches by their weights [N, g, g] in 0..1, float32, g = ``patch_grid``.
+
+        Raises:
+            BadInput: there are no patches to weigh.
+        """
+        raise BadInput(
+            f"{self.name} has no patches that motion could weigh ({self.features} rows). Take --motion mask, or a CLIP "
+            "with pooled rows."
+        )
+
     def preprocess(self, frames: Frames, mode: Preprocess = "exact", crops: Crops = "center") -> Tensor:
         """uint8 [N, H, W, 3] RGB or a list of [H, W, 3] → float32 [N * K, 3, S, S], crop index fastest."""
         return preprocess(frames, self.pixels, mode, crops)
 
-    def encode_pixels(self, pixels: Tensor, batch_size: int | None = None) -> NDArray[np.float32]:
+    def encode_pixels(
+        self, pixels: Tensor, batch_size: int | None = None, weights: Tensor | None = None
+    ) -> NDArray[np.float32]:
         """float32 [N, 3, S, S] → [N, D], not normalised. ``batch_size`` None: what suits the device.
 
+        weights: [N, g, g] of each picture's patches, 0..1, with g = ``patch_grid``; None: the plain rows
+
         Raises:
-            ValueError: pixels of another shape.
+            ValueError: pixels or weights of another shape.
+            BadInput: weights, but no patches.
         """
         side = self.image_size
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, side, side):
             raise ValueError(f"pixels must be [N, 3, {side}, {side}], got {list(pixels.shape)}")
+        grid = self.patch_grid
+        if weights is not None and grid is not None and tuple(weights.shape) != (len(pixels), grid, grid):
+            raise ValueError(f"weights must be [{len(pixels)}, {grid}, {grid}], got {list(weights.shape)}")
         rows = []
+        size = batch_size or self.batch_size
         with torch.inference_mode():
-            for batch in pixels.split(batch_size or self.batch_size):
-                batch = batch.to(self.device, non_blocking=True).to(DTYPES[self.precision])
-                rows.append(self.encode_batch(batch))
+            for start in range(0, len(pixels), size):
+                batch = pixels[start : start + size].to(self.device, non_blocking=True).to(DTYPES[self.precision])
+                if weights is None:
+                    rows.append(self.encode_batch(batch))
+                else:
+                    rows.append(self.encode_weighted(batch, weights[start : start + size].to(self.device)))
             # One transfer at the end: a GPU is not made to wait for each batch.
             return torch.cat(rows).cpu().numpy() if len(pixels) else np.empty((0, self.dim), dtype=np.float32)
 

@@ -20,6 +20,7 @@ from vidlang.core.features import Precision, RowKind
 from vidlang.core.progress import Progress
 from vidlang.encoders import weights
 from vidlang.encoders.base import DTYPES, Encoder, check_precision
+from vidlang.encoders.motion_pooling import attending
 from vidlang.encoders.preprocess import PixelRecipe
 from vidlang.encoders.regions import NUM_DEPTHS, vision_regions
 from vidlang.encoders.text import TextTower
@@ -143,6 +144,23 @@ class ClipEncoder(Encoder):
                 "(also in vidlang.toml)."
             )
         return self._load_text()
+
+    @property
+    def patch_grid(self) -> int | None:
+        """7 for a ViT-B/32 or ``mini``, 14 for a ViT-B/16; None for rows of regions."""
+        config = self._vision.config
+        return config.image_size // config.patch_size if self.features == "pooled" else None
+
+    def encode_weighted(self, pixels: Tensor, weights: Tensor) -> Tensor:
+        """As ``encode_batch``, the class token attending to patches by their weights [N, g, g] (``motion_pooling``).
+
+        Raises:
+            BadInput: rows are regions, which have no class token.
+        """
+        if self.features != "pooled":
+            return super().encode_weighted(pixels, weights)
+        with attending(self._vision, weights):
+            return self.encode_batch(pixels)
 
     def encode_batch(self, pixels: Tensor) -> Tensor:
         """[N, 3, S, S] on the encoder's device in its precision → float32 [N, D]."""
