@@ -259,12 +259,12 @@ def change_colours(clips: Tensor, config: AnyConfig, generator: torch.Generator)
         if chance(config.grey, generator):
             clip.copy_(grey(clip).expand_as(clip))
         changed = chance(config.jitter, generator)
-        for change, amount in _draw_jitter(config, generator):
+        for change, amount in draw_jitter(config, generator):
             if changed:
                 clip.copy_(change(clip, amount))
 
 
-def _draw_jitter(config: AnyConfig, generator: torch.Generator) -> Iterator[tuple[Change, float]]:
+def draw_jitter(config: AnyConfig, generator: torch.Generator) -> Iterator[tuple[Change, float]]:
     """The four changes in random order, with what each is to do."""
     amounts: list[tuple[Change, float]] = [
         (change, uniform(1 - strength, 1 + strength, generator))

@@ -309,7 +309,7 @@ def _check_clips(config: Any) -> None:
     _positive(config, "learning_rate")
     if not (config.weight_decay >= 0 and math.isfinite(config.weight_decay)):
         raise ValueError(f"weight_decay must not be negative, got {config.weight_decay}")
-    if list(config.lr_milestones) != sorted(config.lr_milestones):
+    if list(config.lr_milestones) != sorted(set(config.lr_milestones)):
         raise ValueError(f"lr_milestones must ascend, got {config.lr_milestones}")
 
 
