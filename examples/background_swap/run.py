@@ -1,0 +1,238 @@
+"""Does a network know clips by what moves, or by where it happens? The background-swap test of FAME.
+
+    python examples/background_swap/run.py --footage FOLDER [--steps 300] [--masks none,fame] [--json out.json]
+
+``--footage`` is any folder of real videos of at least a dozen places; more are better, some hundred short CCTV clips
+are good. Everything else is made here.
+
+The test needs clips whose motion and background are known and free of each other, which real clips are not, and cutting
+real foregrounds out with a motion mask would judge FAME by its own masks. So the foregrounds are people of
+``vidlang.demo``, drawn into real footage: their edges are exact, their motion (walk, run, jumping jacks, shadow boxing,
+throwing, kneeling down) is known, and clothes, size, place and time are random. The footage keeps its own motion.
+
+- Training videos have one motion and one place each, as collections of the net have: the place alone tells a video from
+  all others, which is the shortcut that FAME is to close. No label is read.
+- Test clips show every motion before every place of a square grid, at several times with other people; people and
+  places are not those of the training. The nearest neighbour of each clip is looked for among clips of other cells.
+  "By motion" is the share whose neighbour shows the same motion (before another background), "by background" the share
+  whose neighbour has the same background (with another motion), and "motion nearer" the share of clips to which the
+  nearest clip of the same motion elsewhere is nearer than the nearest one of the same background with another motion.
+  A clip has as many candidates of either kind, so a network that knows nothing gets 0.5 there.
+
+All networks start from the same weights and see the same videos in the same order for the same number of steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from films import MOTIONS, NUM_FRAMES, Film, Footage, film, read_footage, split_footage
+from numpy.typing import NDArray
+
+from vidlang.core import Progress, VidlangError
+from vidlang.core.progress import Task
+from vidlang.methods.fame.config import FameConfig, preset
+from vidlang.methods.fame.predict import Predictor
+from vidlang.methods.fame.train import fit, new_moco
+from vidlang.metrics.representation import NeighbourShares, neighbours_by
+from vidlang.video.clips import ClipSampling, random_starts, uniform_starts
+
+SIDE = 80
+"""Pixels of the square films; networks see random crops of them."""
+REPEATS = 2
+"""Films of every motion before every test background."""
+TEST_WINDOWS = 4
+PLAIN = "none"
+"""The name of training without any mask: plain contrast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Films:
+    """Films with what is known of them."""
+
+    films: Sequence[Film]
+    motions: NDArray[np.int64]
+    backgrounds: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Two windows of each of some films."""
+
+    clips: NDArray[np.uint8]
+    """[B, 2, 3, T, H, W]"""
+    indices: NDArray[np.int64]
+
+
+def training_films(footage: Sequence[Footage], seed: int) -> Films:
+    """One film a place, of one random motion."""
+    random = np.random.default_rng([seed, 1])
+    motions = random.permutation(np.arange(len(footage)) % len(MOTIONS))
+    films = [film(MOTIONS[motion], place, random) for motion, place in zip(motions, footage, strict=True)]
+    return Films(films, motions, np.arange(len(footage)))
+
+
+def test_grids(footage: Sequence[Footage], seed: int) -> list[Films]:
+    """Every motion before every place, ``REPEATS`` times, in grids of as many places as there are motions."""
+    random = np.random.default_rng([seed, 2])
+    size = len(MOTIONS)
+    grids = []
+    for first in range(0, len(footage) - size + 1, size):
+        cells = [(m, b) for m in range(size) for b in range(size) for _ in range(REPEATS)]
+        films = [film(MOTIONS[m], footage[first + b], random) for m, b in cells]
+        grids.append(Films(films, *(np.array(column) for column in zip(*cells, strict=True))))
+    return grids
+
+
+def window(film: Film, start: int, config: FameConfig) -> NDArray[np.uint8]:
+    """[3, T, H, W]"""
+    frames = film[start : start + config.num_frames * config.step : config.step]
+    return np.ascontiguousarray(frames.transpose(3, 0, 1, 2))
+
+
+def num_windows(config: FameConfig) -> int:
+    return ClipSampling(config.num_frames, config.step, None).num_windows(NUM_FRAMES)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Batches of an epoch; seed and epoch decide them."""
+
+    films: Films
+    config: FameConfig
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        random = np.random.default_rng([self.config.seed, 3, epoch])
+        order = random.permutation(len(self.films.films))
+        size = self.config.batch_size
+        for first in range(0, len(order) - size + 1, size):
+            indices = order[first : first + size]
+            clips = []
+            for index in indices:
+                starts = random_starts(num_windows(self.config), 2, random)
+                clips.append([window(self.films.films[index], int(start), self.config) for start in starts])
+            yield Batch(np.array(clips), indices)
+
+
+def neighbours(predictor: Predictor, grids: Sequence[Films], config: FameConfig) -> list[NeighbourShares]:
+    """What nearest neighbours share, in each grid."""
+    starts = uniform_starts(num_windows(config), TEST_WINDOWS)
+    shares = []
+    for grid in grids:
+        rows = [
+            predictor.video_feature(np.stack([window(one, int(start), config) for start in starts]))
+            for one in grid.films
+        ]
+        cells = grid.motions * (grid.backgrounds.max() + 1) + grid.backgrounds
+        shares.append(neighbours_by(np.stack(rows), grid.motions, grid.backgrounds, groups=cells))
+    return shares
+
+
+def row(what: str, shares: Sequence[NeighbourShares], **facts: object) -> dict[str, object]:
+    return {
+        "what": what,
+        "by motion": float(np.mean([share.a for share in shares])),
+        "by background": float(np.mean([share.b for share in shares])),
+        "motion nearer": float(np.mean([share.prefers_a for share in shares])),
+        **facts,
+    }
+
+
+def train(films: Films, grids: Sequence[Films], config: FameConfig) -> dict[str, object]:
+    """One training and what its network then goes by."""
+    started = time.process_time()
+    with Lines(config.mask) as progress:
+        result = fit(Source(films, config), config, progress=progress)
+    shares = neighbours(Predictor.from_state(result.state, config), grids, config)
+    what = "MoCo" if config.mask == PLAIN else f"MoCo with FAME, mask {config.mask}, hue {config.hue}"
+    last = result.history[-1]
+    return row(
+        what,
+        shares,
+        **{"loss": last["loss"], "top-1": last["top1"], "CPU minutes": (time.process_time() - started) / 60},
+    )
+
+
+class Lines(Progress, Task):
+    """A line now and then."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.done = title, 0
+        self.facts: dict[str, object] = {}
+
+    def task(self, description: str, total: float | None = None, unit: str = "") -> Task:
+        return self
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def note(self, **facts: object) -> None:
+        self.facts = facts
+
+    def advance(self, amount: float = 1) -> None:
+        self.done += int(amount)
+        if amount and self.done % 5 == 0:
+            print(f"  {self.title}, epoch {self.done}: {self.facts}", flush=True)
+
+
+def config_of(arguments: argparse.Namespace, mask: str) -> FameConfig:
+    """The preset of the network, with as many epochs as make the steps."""
+    per_epoch = 10
+    changes = {"mask": mask, "hue": arguments.hue, "seed": arguments.seed, "precision": arguments.precision}
+    if arguments.num_frames is not None:
+        changes["num_frames"] = arguments.num_frames
+    epochs = max(1, round(arguments.steps / per_epoch))
+    return preset("small", arch="tiny", min_batches=per_epoch, epochs=epochs, **changes)
+
+
+def show(rows: Sequence[dict[str, object]]) -> None:
+    columns = list(dict.fromkeys(name for one in rows for name in one))
+    cells = [[f"{v:.3f}" if isinstance(v := one.get(c, ""), float) else str(v) for c in columns] for one in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for line in (columns, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--footage", type=Path, required=True, help="folder of real videos")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of each network (default 300)")
+    parser.add_argument("--masks", default="none,fame", help="trainings: none, fame, seed, grid, gauss")
+    parser.add_argument("--hue", choices=("reference", "exact"), default="exact", help="hue of the mask fame")
+    parser.add_argument("--num-frames", type=int, help="frames of a clip (default: the preset's)")
+    parser.add_argument("--places", type=int, default=12, help="backgrounds of the test, a multiple of 6")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--json", type=Path, help="also write the table there")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        train_places, test_places = split_footage(read_footage(arguments.footage, SIDE), arguments.places)
+    except VidlangError as error:
+        raise SystemExit(f"Error: {error}") from error
+    films, grids = training_films(train_places, arguments.seed), test_grids(test_places, arguments.seed)
+    print(f"{len(films.films)} training films, {len(grids)} grids of {len(grids[0].films)} test films")
+    start = config_of(arguments, PLAIN)
+    fresh = Predictor.from_state(new_moco(start).encoder_q.state_dict(), start)
+    shares = neighbours(fresh, grids, start)
+    chance = shares[0]
+    rows: list[dict[str, object]] = [
+        {"what": "chance", "by motion": chance.chance_a, "by background": chance.chance_b, "motion nearer": 0.5},
+        row("random weights", shares),
+    ]
+    for mask in arguments.masks.split(","):
+        rows.append(train(films, grids, config_of(arguments, mask)))
+    show(rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"schema": "vidlang.background_swap/1", "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
