@@ -23,7 +23,8 @@ def import_(
     name: Annotated[
         str,
         typer.Argument(
-            help="ucf-crime, xd-violence, thumos14, activitynet, cc-web, fivr-5k, fivr-200k, evve, vcdb, or pairs.",
+            help="ucf-crime, xd-violence, thumos14, activitynet, ucf101, hmdb51, kinetics, cc-web, fivr-5k, fivr-200k, "
+            "evve, vcdb, or pairs.",
             metavar="NAME",
         ),
     ],
@@ -36,6 +37,10 @@ def import_(
         str | None,
         typer.Option(help="FIVR: edition of the labels, dns-2021 or official.", show_default=False, metavar="EDITION"),
     ] = None,
+    split_number: Annotated[
+        int | None,
+        typer.Option(help="UCF101, HMDB51: which split, 1 to 3.", min=1, max=3, show_default="1", metavar="N"),
+    ] = None,
     match_cache: Annotated[
         bool, typer.Option("--match-cache", help="Use the ids of the cached videos, matched by file name.")
     ] = False,
@@ -44,6 +49,7 @@ def import_(
     """Write a manifest (video,label,times,split), or for sets of video retrieval a truth (JSON).
 
     THUMOS14 and ActivityNet are read from the annotation JSON, from THUMOS14's text files, or from W-TALC's .npy files.
+    UCF101 and HMDB51 are read from their lists of a split, Kinetics from class folders or from its CSV lists.
     Retrieval sets are read from JSON or the published pickle; pairs from a CSV. Code in pickles is never run.
 
     [bold]Examples[/bold]
@@ -54,13 +60,15 @@ def import_(
 
       vidlang datasets import thumos14 gt.json -o thumos14.csv
 
+      vidlang datasets import ucf101 ucfTrainTestlist/ -o ucf101.csv --split-number 2
+
       vidlang datasets import fivr-5k fivr.pickle -o fivr-5k.json
     """
     from vidlang.workflows.datasets import import_annotations
     from vidlang.workflows.workspace import open_workspace
 
     cache = open_workspace(workspace) if match_cache else None
-    summary, notes = import_annotations(name, path, out, cache, labels)
+    summary, notes = import_annotations(name, path, out, cache, labels, split_number)
     say(summary)
     for note in notes:
         warn(f"Note: {note}")

@@ -8,8 +8,11 @@ from pathlib import Path
 from vidlang.core import BadInput
 from vidlang.core.labels import Label
 from vidlang.datasets import (
+    ACTION_DATASETS,
+    DATASETS,
     LOCALIZATION_DATASETS,
     RETRIEVAL_DATASETS,
+    import_action,
     import_dataset,
     import_localization,
     import_retrieval,
@@ -22,23 +25,31 @@ from vidlang.workflows.workspace import open_cache
 
 
 def import_annotations(
-    name: str, path: Path, out: Path | None, workspace: Workspace | None, labels: str | None = None
+    name: str,
+    path: Path,
+    out: Path | None,
+    workspace: Workspace | None,
+    labels: str | None = None,
+    split_number: int | None = None,
 ) -> tuple[str, list[str]]:
     """Write what the data set is for: a manifest of classes (``labels.csv``) or a truth of retrieval (``truth.json``).
 
     out: None takes that name here    workspace: where given, labels take the ids of its cached videos
     labels: edition of the labels, where a data set has several
+    split_number: which split into training and test videos, where a data set has several
 
     Raises:
         BadInput: an option that this data set does not know.
     """
+    if split_number is not None and name in (*DATASETS, *LOCALIZATION_DATASETS, *RETRIEVAL_DATASETS):
+        raise BadInput(f"--split-number is for ucf101 and hmdb51, {name} has one split of its videos.")
     if name in (*RETRIEVAL_DATASETS, "fivr"):
         if workspace is not None:
             raise BadInput("--match-cache is for manifests; vidlang eval retrieval matches file names by itself.")
         return import_to_truth(name, path, out or Path("truth.json"), labels)
     if labels is not None:
         raise BadInput(f"{name} has one edition of its labels; only fivr-5k and fivr-200k have several.")
-    return import_to_manifest(name, path, out or Path("labels.csv"), workspace)
+    return import_to_manifest(name, path, out or Path("labels.csv"), workspace, split_number)
 
 
 def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None) -> tuple[str, list[str]]:
@@ -58,12 +69,14 @@ def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None)
     return f"Wrote {out}: {len(truth.queries)} queries, {positives} labelled pairs, {size}{edition}.", notes
 
 
-def import_to_manifest(name: str, path: Path, out: Path, workspace: Workspace | None) -> tuple[str, list[str]]:
+def import_to_manifest(
+    name: str, path: Path, out: Path, workspace: Workspace | None, split_number: int | None = None
+) -> tuple[str, list[str]]:
     """Write the manifest, and ambiguous segments beside it where the data set has them; returns one line and notes.
 
     workspace: where given, the labels take the ids of its cached videos, matched by file name.
     """
-    labels, ambiguous, notes = _read(name, path)
+    labels, ambiguous, notes = _read(name, path, split_number)
     if workspace is not None:
         known = sorted({entry.key.video_id for entry in open_cache(workspace).entries()})
         total = len(labels)
@@ -88,8 +101,10 @@ def ambiguous_file(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.stem}.ambiguous.csv")
 
 
-def _read(name: str, path: Path) -> tuple[list[Label], list[Label], list[str]]:
+def _read(name: str, path: Path, split_number: int | None) -> tuple[list[Label], list[Label], list[str]]:
     """Labels, ambiguous segments, notes."""
+    if name in ACTION_DATASETS:
+        return import_action(name, path, split_number), [], []
     if name not in LOCALIZATION_DATASETS:
         return import_dataset(name, path), [], []
     annotations = import_localization(name, path)
