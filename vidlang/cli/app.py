@@ -30,6 +30,7 @@ from vidlang.cli import (
     score,
     train,
 )
+from vidlang.cli.options import WithSwitches
 from vidlang.cli.render import warn
 from vidlang.core.errors import BadInput, UnknownName, VidlangError
 
@@ -68,7 +69,7 @@ app.command("doctor", rich_help_panel="Start")(doctor.command)
 app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
-app.command("localize", rich_help_panel="Work", no_args_is_help=True)(localize.command)
+app.command("localize", rich_help_panel="Work", no_args_is_help=True, cls=WithSwitches)(localize.command)
 app.add_typer(fame.app, name="fame", rich_help_panel="Work")
 app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import typer
+from typer.core import TyperCommand
 
 from vidlang.core.errors import BadInput
+
+SWITCH = "on|off"
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -93,7 +96,7 @@ class _Form:
         if origin is tuple:
             return cls(str, "A,B,..", many=arguments[0])
         if hint is bool:  # one word after the option, so that there is no second column of --no-options
-            return cls(Enum("Switch", {"on": "on", "off": "off"}, type=str), "on|off")
+            return cls(Enum("Switch", {"on": "on", "off": "off"}, type=str), SWITCH)
         simple = {int: "N", float: "X", str: "TEXT"}
         return cls(hint, simple[hint]) if hint in simple else None
 
@@ -124,6 +127,19 @@ def given(config: type, values: dict[str, Any]) -> dict[str, Any]:
                 raise BadInput(f"--{flag} takes {form.many.__name__}s separated by commas, got {value!r}.") from error
         changes[name] = value
     return changes
+
+
+class WithSwitches(TyperCommand):
+    """A command whose on|off options may stand alone: ``--no-kd`` is ``--no-kd on``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        switches = {name for param in self.params if param.metavar == SWITCH for name in param.opts}  # type: ignore[attr-defined]
+        said: list[str] = []
+        for place, word in enumerate(args):
+            said.append(word)
+            if word in switches and args[place + 1 : place + 2] not in (["on"], ["off"]):
+                said.append("on")
+        return super().parse_args(ctx, said)
 
 
 def with_options(function: Callable[..., None], extra: list[inspect.Parameter]) -> Callable[..., None]:

@@ -26,6 +26,7 @@ from vidlang.cli.options import (
     NormalOption,
     QuietOption,
     VerboseOption,
+    WithSwitches,
     WorkspaceOption,
     given,
     options_from,
@@ -367,8 +368,8 @@ def wtal(
 
 
 METHOD_OPTIONS = options_from(VadClipConfig, "VadCLIP (defaults of the preset custom)")
-app.command("vadclip")(with_options(vadclip, METHOD_OPTIONS))
+app.command("vadclip", cls=WithSwitches)(with_options(vadclip, METHOD_OPTIONS))
 TCA_OPTIONS = options_from(TcaConfig, "TCA (defaults of the preset custom)")
-app.command("tca")(with_options(tca, TCA_OPTIONS))
+app.command("tca", cls=WithSwitches)(with_options(tca, TCA_OPTIONS))
 WTAL_OPTIONS = options_from(WtalConfig, "WTAL (defaults of the preset robust)")
-app.command("wtal")(with_options(wtal, WTAL_OPTIONS))
+app.command("wtal", cls=WithSwitches)(with_options(wtal, WTAL_OPTIONS))
