@@ -125,5 +125,7 @@ def replicated(model: nn.Module, group: Group, device: torch.device) -> nn.Modul
     """
     if group.size == 1:
         return model
-    indices = [device.index if device.index is not None else torch.cuda.current_device()]
-    return nn.parallel.DistributedDataParallel(model, device_ids=indices if device.type == "cuda" else None)
+    if device.type != "cuda":
+        return nn.parallel.DistributedDataParallel(model)
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return nn.parallel.DistributedDataParallel(model, device_ids=[index])
