@@ -146,6 +146,15 @@ BordersOption = Annotated[
         rich_help_panel=NUMBERS,
     ),
 ]
+MotionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="none; pool: attend to what moves; mask: blur what stands still. Details follow: pool:seed:0.3.",
+        show_default="none",
+        metavar="NAME",
+        rich_help_panel=NUMBERS,
+    ),
+]
 FrameRateOption = Annotated[
     float | None,
     typer.Option(help="Frames per second of folders of images.", show_default="25", metavar="RATE"),
@@ -173,6 +182,7 @@ def command(
     features: FeaturesOption = None,
     borders: BordersOption = None,
     colour: ColourOption = None,
+    motion: MotionOption = None,
     frame_rate: FrameRateOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Extract again what the cache holds.")] = False,
     batch_size: BatchOption = 32,
@@ -195,6 +205,12 @@ def command(
       vidlang extract videos/ --encoder mini --fps 2
 
       vidlang extract videos/ --fps 1 --features regions --borders crop
+
+      vidlang extract videos/ --motion pool
+
+    --motion finds what moves in each snippet by frame differences: the share 0.5 of the picture, by its colours (fame),
+    unless details say otherwise: seed for what moved itself, another share, the hue reference. Rows of snippets in
+    which nothing moves are the plain ones.
     """
     from vidlang.workflows.extract import ExtractOptions, extract
     from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
@@ -217,6 +233,7 @@ def command(
             features=features and features.value,
             borders=borders and borders.value,
             colour=colour and colour.value,
+            motion=motion,
         ),
     )
     progress = TerminalProgress(quiet)

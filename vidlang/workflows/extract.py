@@ -35,9 +35,9 @@ from vidlang.engines.local import Finished, LocalEngine, Produced
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import find_videos, identify
 from vidlang.video.shot_borders import ShotBorders
-from vidlang.video.snippets import open_snippets
+from vidlang.video.snippets import SnippetBatch, open_snippets
 from vidlang.video.static import StaticScene
-from vidlang.workflows.pixels import Pictures, recoloured
+from vidlang.workflows.pixels import Pictures, motion_watch, recoloured, still_blurred
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +82,8 @@ class ExtractReport:
     reuse_cosines: tuple[float, ...]
     """Cosines between reused rows and their own features, on a sample of them."""
     wall_seconds: float
+    num_still: int = 0
+    """Rows of snippets in which nothing moves, where the recipe attends to motion: they are the plain rows."""
 
     @property
     def num_failed(self) -> int:
@@ -96,6 +98,8 @@ class ExtractReport:
             f"{self.wall_seconds:.1f} s{speed}",
             f"Recipe {self.recipe.name} ({self.recipe.fingerprint})",
         ]
+        if self.num_still:
+            lines.append(f"{self.num_still} rows are the plain ones: nothing moves in their snippets")
         if self.num_reused:
             share = self.num_reused / (self.num_reused + self.num_images)
             lines.append(f"{self.num_reused} rows ({share:.0%}) repeat the row before, where nothing moved")
@@ -116,6 +120,7 @@ class ExtractReport:
             "wall_seconds": self.wall_seconds,
             "images": self.num_images,
             "rows_reused": self.num_reused,
+            "rows_without_motion": self.num_still,
             "videos": [
                 {"video": o.video_id, "status": o.status, "detail": str(o.error) if o.error else o.detail}
                 for o in self.outcomes
@@ -138,6 +143,7 @@ class _Pixels:
     share: float  # how much of the video was read, by the header's length; for the progress bar
     reused: tuple[tuple[int, int], ...] = ()  # (row, row that it repeats)
     checks: tuple[tuple[int, int], ...] = ()  # (position in pixels, row it would have repeated): encoded to compare
+    weights: Tensor | None = None  # [N * K, g, g] of the patches, where the encoder attends to motion
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,7 @@ class _End:
     identity: FileIdentity
     decoder: str
     warnings: tuple[str, ...]
+    num_still: int = 0  # rows of snippets in which nothing moves
 
 
 def extract(
@@ -214,6 +221,8 @@ def extract_videos(
             f"{recipe.name} asks for {recipe.features} rows, but this command takes {encoder.features} rows of "
             f'{encoder.name}. Set features = "{encoder.features}" in vidlang.toml, or take another encoder.'
         )
+    if encoder is not None and recipe.motion.use == "pool" and encoder.patch_grid is None:
+        raise BadInput(f"--motion pool needs an encoder with patches, which {encoder.name} is not. Take --motion mask.")
     run = _Run(cache, recipe, encoder, options)
     if jobs:
         with progress.task("extract", total=len(jobs), unit="video") as task:
@@ -230,6 +239,7 @@ def extract_videos(
         num_reused=run.num_reused,
         reuse_cosines=tuple(run.reuse_cosines),
         wall_seconds=time.perf_counter() - started,
+        num_still=run.num_still,
     )
 
 
@@ -278,6 +288,7 @@ class _Pending:
     """Frames of several videos that wait for a full batch."""
 
     pixels: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor | None] = field(default_factory=list)  # of the patches; None: the plain row
     owners: list[tuple[str, tuple[int, ...], int | None]] = field(default_factory=list)
     # one owner per frame: video id, rows, and for a check of reuse the row that it would have repeated
 
@@ -298,6 +309,7 @@ class _Run:
         self.many_videos = False
         self.num_images = 0
         self.num_reused = 0
+        self.num_still = 0
         self.reuse_cosines: list[float] = []
 
     def outcomes(self, jobs: Sequence[_Job], task: Task) -> Iterator[Outcome]:
@@ -321,6 +333,7 @@ class _Run:
                     yield Outcome(video_id, "failed", error=_as_vidlang_error(video_id, event.error))
             elif isinstance(event.item, _End):
                 self.videos.setdefault(video_id, _Accumulator()).end = event.item
+                self.num_still += event.item.num_still
                 yield from self._complete()
             else:
                 self._take(video_id, event.item)
@@ -343,6 +356,7 @@ class _Run:
         borders = ShotBorders() if self.recipe.borders == "crop" else None
         # of a picture inside bars more than the shorter side may be needed, so frames with bars come at full size
         short_side = encoder.pixels.shorter_side if fast and borders is None else None
+        num_still = 0
         with open_snippets(
             job.path,
             self.recipe.sampling,
@@ -351,24 +365,43 @@ class _Run:
             short_side=short_side,
             batch_size=max(1, self.options.batch_size // self.num_crops),
             threads=threads,
+            watch=motion_watch(self.recipe.motion),
         ) as stream:
             for batch in stream:
                 rows = [tuple(r) for r in batch.rows]
                 pictures: Pictures = borders.crop(batch.frames) if borders else batch.frames
+                if self.recipe.motion.use == "mask":
+                    pictures = still_blurred(batch.frames, batch.masks)
+                weights = self._weights(batch) if self.recipe.motion.use == "pool" else None
+                num_still += sum(len(r) for r, mask in zip(rows, batch.masks, strict=False) if mask is None)
                 frames = recoloured(pictures, self.recipe)
                 keep, reused, checks = reuse.sort_out(frames, rows) if reuse else (list(range(len(rows))), [], [])
                 chosen = frames if len(keep) == len(rows) else [frames[index] for index in keep]
                 if len(keep):
                     pixels = encoder.preprocess(chosen, mode=self.recipe.preprocess, crops=self.recipe.sampling.crops)
                     share = _share_read(stream.info, self.recipe.sampling, rows)
-                    yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks))
+                    yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks), weights)
                 elif reused:
                     yield _Pixels(_no_pixels(), (), _share_read(stream.info, self.recipe.sampling, rows), tuple(reused))
             cropped = []
             if borders is not None and borders.widest is not None:
                 cropped = [f"borders cropped from {borders.num_cropped} frames: up to {borders.widest}"]
-            warnings = (*stream.warnings, *cropped)
-            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, warnings)
+            still = [f"nothing moves in {num_still} of {len(stream.frames)} snippets: plain rows"] if num_still else []
+            warnings = (*stream.warnings, *cropped, *still)
+            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, warnings, num_still)
+
+    def _weights(self, batch: SnippetBatch) -> Tensor:
+        """[N * K, g, g] of the patches of every crop; ones where nothing moves."""
+        import torch
+
+        from vidlang.encoders.motion_pooling import patch_weights
+
+        encoder, crops = self.encoder, self.recipe.sampling.crops
+        assert encoder is not None and encoder.patch_grid is not None, "extract_videos has checked it"
+        grid, size = encoder.patch_grid, (batch.frames.shape[1], batch.frames.shape[2])
+        plain = np.ones((self.num_crops, grid, grid), dtype=np.float32)
+        found = [plain if m is None else patch_weights(m, size, encoder.pixels, grid, crops) for m in batch.masks]
+        return torch.from_numpy(np.concatenate(found))
 
     def _take(self, video_id: str, item: _Pixels) -> None:
         video = self.videos.setdefault(video_id, _Accumulator())
@@ -378,6 +411,7 @@ class _Run:
         for position, rows in enumerate(item.rows):
             first = position * self.num_crops
             self.pending.pixels.append(item.pixels[first : first + self.num_crops])
+            self.pending.weights.append(None if item.weights is None else item.weights[first : first + self.num_crops])
             self.pending.owners.append((video_id, rows, checks.get(position)))
             video.num_waiting += 1
 
@@ -387,8 +421,13 @@ class _Run:
 
         assert self.encoder is not None
         pixels, self.pending.pixels = self.pending.pixels[:batch_size], self.pending.pixels[batch_size:]
+        weights, self.pending.weights = self.pending.weights[:batch_size], self.pending.weights[batch_size:]
         owners, self.pending.owners = self.pending.owners[:batch_size], self.pending.owners[batch_size:]
-        encoded = self.encoder.encode_pixels(torch.cat(pixels))
+        weighed = [weight for weight in weights if weight is not None]  # all of a recipe have some, or none has
+        if weighed:
+            encoded = self.encoder.encode_pixels(torch.cat(pixels), weights=torch.cat(weighed))
+        else:
+            encoded = self.encoder.encode_pixels(torch.cat(pixels))
         self.num_images += len(encoded)
         features = encoded.reshape(len(owners), self.num_crops, -1)  # [N, K, D]
         for (video_id, rows, compared_with), feature in zip(owners, features, strict=True):
@@ -431,12 +470,12 @@ class _Run:
 
     def _forget(self, video_id: str) -> None:
         self.videos.pop(video_id, None)
-        kept = [
-            (pixels, owner)
-            for pixels, owner in zip(self.pending.pixels, self.pending.owners, strict=True)
-            if owner[0] != video_id
-        ]
-        self.pending = _Pending([pixels for pixels, _ in kept], [owner for _, owner in kept])
+        pending, self.pending = self.pending, _Pending()
+        for pixels, weights, owner in zip(pending.pixels, pending.weights, pending.owners, strict=True):
+            if owner[0] != video_id:
+                self.pending.pixels.append(pixels)
+                self.pending.weights.append(weights)
+                self.pending.owners.append(owner)
 
 
 def _share_read(info: VideoInfo, sampling: Sampling, rows: Sequence[tuple[int, ...]]) -> float:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vidlang.core import BadInput, FeatureRecipe, MissingFeatures, Progress, Sampling
-from vidlang.core.features import Precision, RowKind
+from vidlang.core.features import Motion, Precision, RowKind
 from vidlang.encoders.registry import find_encoder
 from vidlang.encoders.weights import kind_of, locate
 from vidlang.store.feature_cache import FeatureCache
@@ -34,6 +34,8 @@ class RecipeChanges:
     features: str | None = None
     borders: str | None = None
     colour: str | None = None
+    motion: str | None = None
+    """As ``Motion.parse`` takes it."""
 
 
 def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
@@ -63,6 +65,12 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
             if changes.features is not None:
                 raise BadInput(f"{name} makes region rows only. Leave --features out, or say --features regions.")
             features = "regions"
+        motion = Motion.parse(changes.motion or "none")
+        if motion.use == "pool" and features != "pooled":
+            raise BadInput(
+                f"--motion pool weighs the patches behind pooled rows, but {name} makes {features} rows here. Take "
+                "--motion mask, or --features pooled of a CLIP."
+            )
         return FeatureRecipe(
             encoder=name,
             revision=revision,
@@ -74,6 +82,7 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
             features=features,
             borders=chosen("borders"),
             colour=chosen("colour"),
+            motion=motion,
         )
     except ValueError as error:
         raise BadInput(f"{error}.") from error
