@@ -122,6 +122,15 @@ def test_fewer_frames_than_packets_are_noticed_and_counted(coded, tmp_path):
     assert seen(clip_file.read([51], sampling)) == [list(range(52, 60))]
 
 
+def test_windows_are_chosen_again_where_fewer_frames_decode(coded, tmp_path):
+    clip_file = ClipFile(damage(tmp_path / "torn.mp4", coded("h264-closed"), 30))
+    sampling = ClipSampling(num_frames=8, step=1, short_side=None)
+    asked = []
+    clips = clip_file.read_chosen(lambda count: asked.append(count) or [25, count - 1], sampling)
+    assert asked == [53, 52]
+    assert seen(clips) == [[25, 26, 27, 28, 30, 31, 32, 33], list(range(52, 60))]
+
+
 def test_a_count_given_is_believed_until_the_video_ends_earlier(coded):
     for kind in ("h264-closed", "mpeg4-avi"):
         clip_file = ClipFile(coded(kind), num_frames=80)

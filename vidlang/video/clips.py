@@ -19,7 +19,7 @@ Differs: a video shorter than a window takes windows of the next video there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +159,22 @@ class ClipFile:
         for place, frame in enumerate(self._pixels(wanted.tolist(), sampling.short_side)):
             pixels[place] = _resized(frame, size)
         return pixels[places.reshape(indices.shape)]
+
+    def read_chosen(
+        self, choose: Callable[[int], Sequence[int] | NDArray[np.int64]], sampling: ClipSampling
+    ) -> NDArray[np.uint8]:
+        """Clips [W, T, h, w, 3] of the windows that ``choose(number of windows)`` starts.
+
+        It is asked again, with the right number, where reading finds that fewer frames decode than were counted.
+
+        Raises:
+            BadVideo: no frame decodes.
+        """
+        while True:
+            try:
+                return self.read(choose(self.num_windows(sampling)), sampling)
+            except FramesMissing:  # each time the number is smaller, so this ends
+                continue
 
     def _pixels(self, wanted: list[int], short_side: int | None) -> list[Pixels]:
         """The frames of rising indices, at their own size or, where that is larger, with this shorter side."""
