@@ -1,4 +1,4 @@
-"""``vidlang eval``: metrics from stored results and labels; no model is loaded."""
+"""``vidlang eval``: stored results, networks and checkpoints, measured against labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidlang.cli import eval_representation
 from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, WorkspaceOption
 from vidlang.cli.render import print_json, print_table, say, warn
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vidlang.workflows.evaluate_localization import LocalizationReport
     from vidlang.workflows.evaluate_retrieval import RetrievalReport
 
-app = typer.Typer(help="Metrics from stored results and labels; no model is loaded.", no_args_is_help=True)
+app = typer.Typer(help="Measure stored results, networks and checkpoints against labels.", no_args_is_help=True)
 
 
 class DetectionMode(str, Enum):
@@ -47,7 +48,7 @@ class OutsideMode(str, Enum):
 
 @app.callback()
 def top() -> None:
-    """Metrics from stored results and labels; no model is loaded."""
+    """Measure stored results, networks and checkpoints against labels."""
 
 
 @app.command()
@@ -283,3 +284,6 @@ def _show_localization(report: LocalizationReport) -> None:
     )
     for note in report.notes:
         warn(f"Note: {note}")
+
+
+app.command("representation", no_args_is_help=True)(eval_representation.command)

@@ -34,6 +34,7 @@ from vidlang.cli.options import (
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
 from vidlang.cli.retrieve import ComponentsOption
+from vidlang.cli.train_fame import FAME_OPTIONS, fame
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
@@ -373,3 +374,4 @@ TCA_OPTIONS = options_from(TcaConfig, "TCA (defaults of the preset custom)")
 app.command("tca", cls=WithSwitches)(with_options(tca, TCA_OPTIONS))
 WTAL_OPTIONS = options_from(WtalConfig, "WTAL (defaults of the preset robust)")
 app.command("wtal", cls=WithSwitches)(with_options(wtal, WTAL_OPTIONS))
+app.command("fame", cls=WithSwitches, no_args_is_help=True)(with_options(fame, FAME_OPTIONS))

@@ -1,0 +1,187 @@
+"""``vidlang train fame``: a video network without labels, and its fine-tuning and linear probe."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidlang.cli.extract import WorkersOption
+from vidlang.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ManifestOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+    given,
+    options_from,
+)
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.core.errors import BadInput
+from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, LinearConfig
+
+if TYPE_CHECKING:
+    from vidlang.store.workspace import Workspace
+    from vidlang.workflows.video_networks import TrainFameReport
+
+FamePresetChoice = Enum("FamePresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
+
+
+def fame(
+    videos: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, folders of videos, or patterns.", metavar="VIDEO...", show_default=False),
+    ],
+    preset: Annotated[
+        FamePresetChoice | None,  # type: ignore[valid-type]
+        typer.Option(
+            help="small: few videos, no GPU; ucf101, kinetics: as published.",
+            show_default="by --arch",
+            metavar="NAME",
+        ),
+    ] = None,
+    finetune: Annotated[
+        str | None,
+        typer.Option(
+            help="Teach this network to name classes instead: name, folder or published file; random: fresh weights.",
+            metavar="CHECKPOINT",
+        ),
+    ] = None,
+    linear: Annotated[
+        str | None,
+        typer.Option(help="The same with all but its last layer frozen: the linear probe.", metavar="CHECKPOINT"),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from this network: name, folder, or published file (.pth.tar, .pth, .safetensors).",
+            metavar="CHECKPOINT",
+        ),
+    ] = None,
+    manifest: ManifestOption = None,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the labelled videos to test on, where none is of the split test.",
+            metavar="X",
+        ),
+    ] = 0.2,
+    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    workers: WorkersOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    **changes: Any,
+) -> None:
+    """FAME: a video network that knows motion, from videos without labels.
+
+    Two windows of a video are told from those of others, one of them with its moving foreground before another video's
+    background, so that the background cannot tell. No labels and no cached features are needed. With --finetune or
+    --linear, and labels by folder or manifest, a trained network learns to name classes. Starts under torchrun too.
+
+    [bold]Examples[/bold]
+
+      vidlang train fame videos/
+
+      vidlang train fame videos/ --finetune 20260101-120000 --manifest labels.csv
+
+      torchrun --nproc-per-node 8 -m vidlang train fame k400/ --preset kinetics
+    """
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    if finetune is not None and linear is not None:
+        raise BadInput("--finetune trains all layers and --linear the last one; give one of them.")
+    place, progress = open_workspace(workspace), TerminalProgress(quiet)
+    common: dict[str, Any] = {
+        "manifest": manifest, "name": name, "resume": resume, "num_workers": workers,
+        "device": device or place.settings.device,
+    }  # fmt: skip
+    if finetune is None and linear is None:
+        report = _pretrain(videos, place, preset and str(preset.value), init, changes, common, progress)
+    else:
+        if init is not None or preset is not None:
+            raise BadInput("--init and --preset are for training without labels; leave them out here.")
+        kind = "finetune" if linear is None else "linear"
+        start = finetune if linear is None else linear
+        common["test_fraction"] = test_fraction
+        report = _recognize(videos, place, kind, str(start), changes, common, progress)
+    if report is not None:
+        _show(report, json, quiet)
+
+
+def _pretrain(
+    videos: list[Path],
+    place: Workspace,
+    preset: str | None,
+    init: str | None,
+    changes: dict[str, Any],
+    common: dict[str, Any],
+    progress: TerminalProgress,
+) -> TrainFameReport | None:
+    from vidlang.workflows.train_fame import TrainFameOptions, train_fame
+
+    said = _said(FameConfig, changes, "training without labels")
+    return train_fame(videos, place, TrainFameOptions(preset=preset, init=init, changes=said, **common), progress)
+
+
+def _recognize(
+    videos: list[Path],
+    place: Workspace,
+    kind: str,
+    start: str,
+    changes: dict[str, Any],
+    common: dict[str, Any],
+    progress: TerminalProgress,
+) -> TrainFameReport | None:
+    from vidlang.workflows.recognize_fame import RecognizeOptions, recognize_fame
+
+    said = _said(FinetuneConfig if kind == "finetune" else LinearConfig, changes, f"--{kind}")
+    options = RecognizeOptions(kind=kind, checkpoint=start, changes=said, **common)  # type: ignore[arg-type]
+    return recognize_fame(videos, place, options, progress)
+
+
+def _said(config: type, values: dict[str, Any], what: str) -> dict[str, Any]:
+    """Options that were given, for the config of this kind of training.
+
+    Raises:
+        BadInput: one of them belongs to another kind.
+    """
+    own = {field.name for field in fields(config)}
+    foreign = [f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and name not in own]
+    if foreign:
+        raise BadInput(f"{', '.join(foreign)} has no meaning in {what}. Leave it out.")
+    return given(config, {name: value for name, value in values.items() if name in own})
+
+
+def _show(report: TrainFameReport, json: bool, quiet: bool) -> None:
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        for line in report.summary:
+            say(line)
+        print_table(report.columns, report.table)
+        command = "vidlang eval representation VIDEO..."
+        say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: {command}")
+    for note in () if quiet else report.notes:
+        warn(f"Note: {note}")
+
+
+_PRETRAINING = options_from(FameConfig, "FAME (defaults of the preset small)")
+_KNOWN = {option.name for option in _PRETRAINING}
+_RECOGNITION = [
+    option
+    for option in options_from(LinearConfig, "With --finetune and --linear, beside options above of the same name")
+    if option.name not in _KNOWN
+]
+FAME_OPTIONS = [*_PRETRAINING, *_RECOGNITION]
+"""Options of all three trainings; a name that several have is one option."""
