@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.wtal.predict import Predictor, ZeroShotPredictor
     from vidlang.methods.wtal.train import EpochReport, TrainResult
+    from vidlang.nn.fit import TrainState
 
 ABLATIONS: dict[str, dict[str, Any]] = {
     "CBP only": {"rounds": 0},
@@ -174,10 +175,13 @@ def train_wtal(
     for number, part in enumerate(parts):
         progress.message(f"Ablation {number + 1} of {len(parts)}: {part.title}")
         reports[part.title] = part.train(progress)
+        for other in parts[number + 1 :]:  # variants differ in what comes after the warm-up
+            other.warm = part.warm
     full = reports[FULL]
     zero = [row for row in full.table if str(row[0]).startswith("zero-shot")]
     rows = [row for title in ABLATIONS for row in reports[title].table if not str(row[0]).startswith("zero-shot")]
-    return replace(full, table=tuple([*zero, *rows]))
+    of_warm_up = reports[next(iter(ABLATIONS))].pseudo_labels
+    return replace(full, table=tuple([*zero, *rows]), pseudo_labels=(*of_warm_up, *full.pseudo_labels))
 
 
 def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions) -> _Plan:
@@ -267,6 +271,8 @@ class _Run:
     second: SecondFeatures | None
     title: str = ""
     """Variant of an ablation."""
+    warm: TrainState | None = None
+    """The end of a warm-up that another variant made."""
 
     def train(self, progress: Progress) -> TrainWtalReport:
         from vidlang.methods.wtal.data import LabelledVideo, training_set
@@ -296,6 +302,8 @@ class _Run:
         def on_epoch(report: EpochReport) -> None:
             quality.add(report, self._agreement(report.pseudo_labels))  # first: what is kept has its line
             run.keep(report.train_state)
+            if report.step == "warm-up" and report.ends_phase:
+                self.warm = report.train_state
 
         result = fit(
             videos,
@@ -309,6 +317,7 @@ class _Run:
             progress=progress,
             on_epoch=on_epoch,
             resume=resume,
+            warm=self.warm,
         )
         trained = Predictor.from_state(
             result.state, plan.config, plan.class_names, videos.prompts, self.encoder.text, self.encoder.device

@@ -127,10 +127,13 @@ def fit(
     progress: Progress | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     resume: TrainState | None = None,
+    warm: TrainState | None = None,
 ) -> TrainResult:
     """Trains both branches and keeps the best and the last weights.
 
     clip_scale: what the CLIP encoder multiplies cosines by
+    warm: the end of the warm-up of another training, which differs from this one in what comes after it alone; the
+        result is that of an own warm-up
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
     Raises:
@@ -146,6 +149,8 @@ def fit(
     run = Trainer(videos, config, text, clip_scale, validate, device)
     if resume is not None:
         run.go_on(resume)
+    elif warm is not None:
+        run.go_on_after(warm)
     with (progress or Progress()).task("training", total=run.schedule.total(), unit="epochs") as task:
         task.advance(run.epoch)
         while run.phase is not None:
@@ -222,6 +227,18 @@ class Trainer:
                 raise BadCheckpoint("The stored training state is of other videos. Start the training anew.")
             self.H = list(stored.split(lengths))
         self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+
+    def go_on_after(self, warm_up: TrainState) -> None:
+        """Takes over another training's warm-up and closes it by this one's options.
+
+        Raises:
+            BadCheckpoint: the state is of another model.
+        """
+        weights = {name: value for name, value in warm_up.model.items() if name != PSEUDO_LABELS}
+        restore(replace(warm_up, model=weights), self.model, self.optimizer)
+        *before, last = warm_up.history
+        self.epoch, self.history = warm_up.epoch, tuple(before)
+        self.close({name: last[name] for name in ("epoch", "round", "phase", "cls", "kd", "fb", "loss")})
 
     def one_epoch(self) -> EpochReport:
         """
@@ -313,18 +330,10 @@ class Trainer:
         self.epoch += 1
         ends = self.schedule.ends(phase, [*phase_losses(self.history), losses["loss"]])
         row = {"epoch": self.epoch, "round": phase.round, "phase": PHASE_NUMBERS[phase.step], **losses}
-        metrics: dict[str, float] = {}
-        if ends:
-            self.judge()
-            metrics = self.measured()
-            stopped = self.has_drifted(metrics)
-            metrics |= self.validated(stopped)
-            row |= {"phase_end": 1, "stopped": int(stopped), **metrics}
-        self.history = (*self.history, row)
-        if ends:
-            following = self.phase
-            self.H = None if following is None else self.taught(following.step)
-        logger.info("epoch %d of at most %d: %s", self.epoch, self.schedule.total(), row)
+        metrics = self.close(row) if ends else {}
+        if not ends:
+            self.history = (*self.history, row)
+        logger.info("epoch %d of at most %d: %s", self.epoch, self.schedule.total(), self.history[-1])
         return EpochReport(
             epoch=self.epoch,
             num_epochs=self.schedule.total(),
@@ -341,6 +350,20 @@ class Trainer:
             if ends
             else {},
         )
+
+    def close(self, row: Mapping[str, float]) -> dict[str, float]:
+        """Ends a phase with its last row of the log: what the branches say, what is best, who teaches what in the next.
+
+        returns: metrics of the row
+        """
+        self.judge()
+        metrics = self.measured()
+        stopped = self.has_drifted(metrics)
+        metrics |= self.validated(stopped)
+        self.history = (*self.history, {**row, "phase_end": 1, "stopped": int(stopped), **metrics})
+        following = self.phase
+        self.H = None if following is None else self.taught(following.step)
+        return metrics
 
     def judge(self) -> None:
         """What both branches think of all snippets of the training videos, at full length: ``self.judgements``."""
