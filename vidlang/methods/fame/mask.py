@@ -26,6 +26,7 @@ from vidlang.methods.fame.options import (
     FOREGROUND_SHARE,
     LEVELS,
     NUM_COLOURS,
+    TINY,
     Hue,
     MaskOptions,
     gaussian_taps,
@@ -35,8 +36,6 @@ from vidlang.methods.fame.windows import largest
 
 ROUNDING = 1e-4
 """How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
-_TINY = 1e-30
-"""Below every difference of two channels, so that it replaces 0 alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +77,13 @@ def clip_masks(clips: Tensor, options: MaskOptions = DEFAULT, *, check: bool = T
 
 def _cut_and_score(seed: Tensor, picture: Tensor, size: int, options: MaskOptions) -> tuple[Tensor, Tensor]:
     """Mask [B, H, W] and what it is cut from, scaled to 0..1, by the method of the options."""
-    count = options.covered(*seed.shape[1:])
+    height, width = seed.shape[1:]
+    count = options.covered(height, width)
     if options.method == "grid":
         mask, sums = grid_mask(seed)
         return mask, scale(sums)
     if options.method == "gauss":
-        window = gauss_window(*seed.shape[1:]).to(seed.device).expand_as(seed)
+        window = gauss_window(height, width, seed.device).expand_as(seed)
         return top(window, count), window.clone()
     if options.method == "seed":
         return (top(seed, count), scale(seed)) if options.raw else _cut(smooth_and_scale(seed, size), count)
@@ -239,7 +239,7 @@ def to_hsv(pictures: Tensor) -> Hsv:
     red, green, blue = pictures.unbind(1)
     value = pictures.amax(1)
     spread = value - pictures.amin(1)
-    divisor = spread.clamp_min(_TINY)
+    divisor = spread.clamp_min(TINY)
     rc, gc, bc = value - red, value - green, value - blue  # 0 where the channel is the largest
     sextant = torch.lerp((4 * divisor).add_(gc - rc), (2 * divisor).add_(rc - bc), _is_zero(gc))
     sextant = torch.lerp(sextant, bc - gc, _is_zero(rc)).div_(divisor).div_(6)

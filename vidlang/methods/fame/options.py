@@ -19,6 +19,8 @@ BLUR_SHARE = 0.1
 """Width of the blur, as a share of the side that it is made for."""
 EPS = 1e-8
 """Keeps quotients finite, as published."""
+TINY = 1e-30
+"""Below every difference of two channels, so that as a lower limit it replaces 0 alone."""
 LEVELS, NUM_COLOURS = 10, 1000
 """Of each part of a colour, and of all three together."""
 GRID, GRID_CELLS = 4, 8

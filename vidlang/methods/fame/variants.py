@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidlang.methods.fame.options import GAUSS_SHARE, GRID, GRID_CELLS
+from vidlang.methods.fame import windows
+from vidlang.methods.fame.options import GRID, GRID_CELLS
 
 
 def grid_mask(seed: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,32 +28,22 @@ def grid_mask(seed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def grid_sums(seed: Tensor) -> Tensor:
-    """Energy in each cell; edges of cell i are i * H // 4 and (i + 1) * H // 4, so that cells fill the picture.
+    """Energy in each cell; cell i starts at i * H // 4, so that the cells fill the picture.
 
     seed: [B, H, W]    returns: [B, 4, 4]
     """
-    sums = seed
-    for dim in (1, 2):
-        cell = _cell_of(seed.shape[dim], seed.device)
-        shape = [*sums.shape]
-        shape[dim] = GRID
-        sums = torch.zeros(shape, device=seed.device).index_add_(dim, cell, sums)
-    return sums
+    rows, columns = (_cell_of(length, seed.device) for length in seed.shape[1:])
+    of_rows = seed.new_zeros(len(seed), GRID, seed.shape[2]).index_add_(1, rows, seed)
+    return seed.new_zeros(len(seed), GRID, GRID).index_add_(2, columns, of_rows)
 
 
-def _cell_of(length: int, device: torch.device) -> Tensor:
-    """Index of the cell of each of ``length`` pixels."""
-    edges = torch.tensor([i * length // GRID for i in range(1, GRID)], device=device)
-    return torch.bucketize(torch.arange(length, device=device), edges, right=True)
-
-
-def gauss_window(height: int, width: int) -> Tensor:
+def gauss_window(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """A centred Gaussian of peak 1, its deviation a quarter of either side.
 
     returns: [H, W]
     """
-    rows, columns = (
-        torch.exp(-(((torch.arange(side) - (side - 1) / 2) / (side * GAUSS_SHARE)) ** 2) / 2)
-        for side in (height, width)
-    )
-    return torch.outer(rows, columns)
+    return torch.from_numpy(windows.gauss_window(height, width)).to(device)
+
+
+def _cell_of(length: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(windows.cell_of(length)).to(device)
