@@ -101,13 +101,15 @@ def test_shards_have_as_many_batches_and_no_video_in_common(videos):
     assert all(whole[index] == starts for part in together for index, starts in part.items())
 
 
-def test_frames_are_counted_once_a_video(videos, monkeypatch):
+@pytest.mark.parametrize("kept", [0, 3, 100])
+def test_frames_are_counted_once_a_video(videos, monkeypatch, kept):
+    monkeypatch.setattr(clip_source, "MAX_KEPT", kept)
     counted = []
     plain = ClipFile._count
     monkeypatch.setattr(ClipFile, "_count", lambda self: counted.append(self._id) or plain(self))
     source = ClipSource(videos, SAMPLING, batch_size=1)
     for epoch in range(3):
-        list(source.epoch(epoch))
+        assert len(shown(source.epoch(epoch))) == NUM_VIDEOS
     assert sorted(counted) == sorted(name for name, _ in videos)
 
 

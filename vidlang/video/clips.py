@@ -94,7 +94,7 @@ class FramesMissing(BadVideo):
 
 
 class ClipFile:
-    """Clips of one video: a file, or a folder of images. Not for two threads at once.
+    """Clips of one video: a file, or a folder of images. Between readings nothing is open. Not for two threads at once.
 
     num_frames: frames that decode, where the caller knows from before; else they are counted when asked for.
     threads: decoding threads; one, since clips of many videos are read side by side.

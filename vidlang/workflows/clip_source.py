@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 
+MAX_KEPT = 20_000
+"""Videos whose packet tables (some kilobytes each) stay in memory, so that they are not read again in every epoch."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
@@ -68,7 +71,9 @@ class ClipSource:
         """Videos that cannot be read: id → why."""
         self._videos, self._sampling, self._shard = list(videos), sampling, shard
         self._batch_size, self._windows, self._seed, self._num_workers = batch_size, windows, seed, num_workers
+        self._files: dict[int, ClipFile] = {}
         self._num_frames: dict[int, int] = {}
+        """Of the videos that are not kept."""
         self._left_out: set[int] = set()
 
     @property
@@ -110,11 +115,14 @@ class ClipSource:
         # places from 1: numpy takes (seed, epoch, 0) for the (seed, epoch) of the order
         rng = np.random.default_rng((self._seed, epoch, index + 1))
         try:
-            file = ClipFile(path, video_id=video_id, num_frames=self._num_frames.get(index))
+            file = self._files.get(index) or ClipFile(path, video_id=video_id, num_frames=self._num_frames.get(index))
             clips = file.read_chosen(lambda count: random_starts(count, self._windows, rng), self._sampling)
         except BadVideo as error:
             return index, error
-        self._num_frames[index] = file.num_frames
+        if index in self._files or len(self._files) < MAX_KEPT:
+            self._files[index] = file
+        else:
+            self._num_frames[index] = file.num_frames
         return index, np.ascontiguousarray(clips.transpose(0, 4, 1, 2, 3))
 
     def _leave_out(self, index: int, error: BadVideo) -> None:
