@@ -155,6 +155,8 @@ class MotionPart:
     """At most 64 frames ``[H, W, 3]``; none where they are not kept."""
     energy: NDArray[np.float32]
     """[H, W] grey levels."""
+    last: int
+    """Frames of the video up to the end of this part."""
 
 
 def open_motion(
@@ -244,7 +246,7 @@ class MotionStream:
                 if part is not None:
                     yield self._close(part)
                 part = _Part(row, begins=part is None or row != part.row)
-            part.num_frames += 1
+            part.num_frames, part.last = part.num_frames + 1, timed.index + 1
             compared = few.takes(timed.start)
             if compared or self._keep_frames:
                 frame = timed.to_rgb()
@@ -272,8 +274,8 @@ class MotionStream:
             self._shown = part.map.mean()
             self._rows[part.row] = self._rows.get(part.row, np.zeros(4)) + part.sums
         if self._shown is None:
-            return MotionPart(part.frames, np.zeros(self.info.size, dtype=np.float32))
-        return MotionPart(part.frames, self._shown)
+            return MotionPart(part.frames, np.zeros(self.info.size, dtype=np.float32), part.last)
+        return MotionPart(part.frames, self._shown, part.last)
 
     def _finish(self) -> MotionCurve:
         """A snippet without a step of its own, such as one that holds the frame before, has the nearest one's."""
@@ -302,7 +304,7 @@ class _Part:
     """What is summed up on the way to the next map."""
 
     def __init__(self, row: int, begins: bool) -> None:
-        self.row, self.num_frames = row, 0
+        self.row, self.num_frames, self.last = row, 0, 0
         self.frames: list[Pixels] = []
         self.map: EnergyMap | None = None
         self.sums = np.zeros(4)
