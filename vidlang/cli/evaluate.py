@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidlang.cli import eval_representation
+from vidlang.cli import eval_background, eval_representation
 from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, WorkspaceOption
 from vidlang.cli.render import print_json, print_table, say, warn
 
@@ -287,3 +287,4 @@ def _show_localization(report: LocalizationReport) -> None:
 
 
 app.command("representation", no_args_is_help=True)(eval_representation.command)
+app.command("background", no_args_is_help=True)(eval_background.command)
