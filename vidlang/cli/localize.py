@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidlang.cli.diff import MotionOption
 from vidlang.cli.extract import (
     BatchOption,
     FpsOption,
@@ -75,6 +76,7 @@ def localize(
             metavar="LEVELS",
         ),
     ] = None,
+    motion: MotionOption = None,
     top: Annotated[
         int,
         typer.Option(min=1, help="Segments of each video that are shown, if clear; the files have all.", metavar="N"),
@@ -137,6 +139,7 @@ def localize(
             proposals=str(proposals.value),  # type: ignore[attr-defined]
             changes=given(ProposalOptions, changes),
             motion_prior=motion_prior,
+            motion=motion,
             top=top,
             plot=plot,
             device=device or place.settings.device,

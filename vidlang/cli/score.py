@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidlang.cli.diff import MotionOption
 from vidlang.cli.extract import (
     BatchOption,
     CropsChoice,
@@ -59,6 +60,14 @@ def command(
         ),
     ] = None,
     min_seconds: Annotated[float, typer.Option(min=0, help="Leave out shorter events, seconds.")] = 0.0,
+    motion_prior: Annotated[
+        float | None,
+        typer.Option(
+            help="Halve scores where frames differ by so many grey levels; the stiller, the lower (try 1).",
+            metavar="LEVELS",
+        ),
+    ] = None,
+    motion: MotionOption = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Score only the videos that this manifest lists.", metavar="CSV")
     ] = None,
@@ -123,6 +132,8 @@ def command(
             manifest=manifest,
             split=split,
             cached=cached,
+            motion_prior=motion_prior,
+            motion=motion,
         ),
         RecipeChanges(
             encoder=encoder,

@@ -42,8 +42,8 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, write_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
 from vidlang.store.workspace import Workspace
-from vidlang.video.motion import motion_energy
 from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
+from vidlang.workflows.diff import MotionPrior
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe
 
@@ -75,6 +75,8 @@ class LocalizeOptions:
     """Fields of ``ProposalOptions`` that differ from the preset."""
     motion_prior: float | None = None
     """Grey levels of motion at which a probability is halved: what stands still is rarely an action. None: off."""
+    motion: Path | None = None
+    """Curves that ``vidlang diff`` wrote, in place of the videos themselves."""
     top: int = 20
     """Segments of each video that people are shown; the files have all."""
     plot: bool = True
@@ -89,16 +91,17 @@ class LocalizeOptions:
             raise BadInput(
                 "--labels asks for zero-shot localization, --checkpoint for a trained one; give one of them."
             )
-        if self.motion_prior is not None and not 0 < self.motion_prior < 256:
-            raise BadInput(f"--motion-prior takes grey levels above 0, such as 1, got {self.motion_prior:g}.")
-        if self.motion_prior is not None and self.cached:
-            raise BadInput("--motion-prior looks at the frames of the videos; give files instead of --cached.")
+        self.prior()
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one action, for instance --labels "weightlifting,dog walking".')
         if self.split is not None and self.manifest is None:
             raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and self.branch not in (None, "vlp"):
             raise BadInput("Zero-shot localization compares with texts, which is the branch vlp; leave --branch out.")
+
+    def prior(self) -> MotionPrior | None:
+        """Motion as a prior, where it is asked for."""
+        return MotionPrior.of(self.motion_prior, self.motion, self.cached)
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,7 @@ class LocalizeReport:
         """What the segments are, in a line or two."""
         made_by = self.made_by
         how = f"checkpoint {made_by['checkpoint']}" if made_by["method"] == "wtal" else "zero-shot"
+        how += f"; motion prior {made_by['motion_prior']:g}" if "motion_prior" in made_by else ""
         lines = [f"{how}; branch {made_by['branch']}; looking for {', '.join(self.class_names)}; {made_by['encoder']}"]
         return lines + ([f"Note: {made_by['note']}"] if made_by.get("note") else [])
 
@@ -244,10 +248,12 @@ def localize(
     reading = proposal_options(options.proposals, **options.changes)
     only = wanted_videos(options.manifest, options.split)
     files: dict[str, Path] = {}
+    prior = options.prior()
+    motion = prior.open(cache, files, extraction.frame_rate) if prior else None
     if options.cached:
         outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
     else:
-        files = dict(find_inputs(paths, cache))
+        files.update(find_inputs(paths, cache))
         extracted = extract_videos(
             list(files.items()),
             cache,
@@ -270,10 +276,8 @@ def localize(
                     features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
                     curves = curves_of(features, predictor, localizer.config, second)
                     curve, score = curves.of(localizer.branch, options.weight)
-                    if options.motion_prior is not None:
-                        rate = extraction.frame_rate
-                        energy = motion_energy(files[outcome.video_id], features.seconds, frame_rate=rate)
-                        curve = (curve * (energy / (energy + options.motion_prior))[:, None]).astype(np.float32)
+                    if motion is not None:
+                        curve = (curve * motion.of(features)[:, None]).astype(np.float32)
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
                     found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
                     outcomes[index] = replace(outcome, status="done")
@@ -282,8 +286,8 @@ def localize(
                     progress.message(f"failed: {error}")
             task.advance()
     made_by = {**localizer.made_by, "proposals": options.proposals, "changes": dict(options.changes)}
-    if options.motion_prior is not None:
-        made_by["motion_prior"] = options.motion_prior
+    if prior is not None:
+        made_by |= prior.to_dict()
     report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
     if report.videos:
         _write(report, options.plot, progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidlang.core import (
     BadCheckpoint,
@@ -32,6 +33,7 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
+from vidlang.workflows.diff import MotionPrior
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 
@@ -87,6 +89,10 @@ class ScoreOptions:
     """Of the manifest, only this split."""
     cached: bool = False
     """The paths are ids, or patterns of ids, of videos in the cache; no video file is opened."""
+    motion_prior: float | None = None
+    """Grey levels of motion at which a score is halved: what stands still is rarely an anomaly. None: off."""
+    motion: Path | None = None
+    """Curves that ``vidlang diff`` wrote, in place of the videos themselves."""
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -99,6 +105,11 @@ class ScoreOptions:
             raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one label, for instance --labels "fighting,fire".')
+        self.prior()
+
+    def prior(self) -> MotionPrior | None:
+        """Motion as a prior, where it is asked for."""
+        return MotionPrior.of(self.motion_prior, self.motion, self.cached)
 
 
 @dataclass(frozen=True)
@@ -152,15 +163,22 @@ def score(
     if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
         raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
     only = wanted_videos(options.manifest, options.split)
+    extraction = extraction or ExtractOptions()
+    files: dict[str, Path] = {}
+    prior = options.prior()
+    motion = prior.open(cache, files, extraction.frame_rate) if prior else None
+    if prior is not None:
+        scorer = replace(scorer, made_by={**scorer.made_by, **prior.to_dict()})
     if options.cached:
         outcomes = cached_outcomes(cache, scorer.recipe, [str(path) for path in paths], only)
     else:
+        files.update(find_inputs(paths, cache))
         extracted = extract_videos(
-            find_inputs(paths, cache),
+            list(files.items()),
             cache,
             scorer.recipe,
             scorer.load_encoder,
-            extraction or ExtractOptions(),
+            extraction,
             progress,
             only=only,
         )
@@ -175,6 +193,8 @@ def score(
                     scores = _scores_of(
                         features if options.crop == "mean" else features.crop(int(options.crop)), scorer
                     )
+                    if motion is not None:
+                        scores = _weighted(scores, motion.of(features))
                     all_scores.append(scores)
                     all_events.append(find_events(scores, scorer.threshold, options.min_seconds))
                     outcomes[index] = replace(outcome, status="done")
@@ -230,6 +250,12 @@ def _scores_of(features: Features, scorer: _Scorer) -> Scores:
         made_by=scorer.made_by,
         branches=branches,
     )
+
+
+def _weighted(scores: Scores, factors: NDArray[np.float32]) -> Scores:
+    """Every anomaly curve times the factors [T]; class probabilities stay."""
+    branches = {name: (curve * factors).astype(np.float32) for name, curve in scores.branches.items()}
+    return replace(scores, anomaly=(scores.anomaly * factors).astype(np.float32), branches=branches)
 
 
 def _make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
@@ -381,6 +407,7 @@ def describe(report: ScoreReport) -> str:
         if made_by["method"] == "vadclip"
         else f"zero-shot, looking for {', '.join(made_by['labels'])}"
     )
+    how += f"; motion prior {made_by['motion_prior']:g}" if "motion_prior" in made_by else ""
     line = (
         f"{how}; {BRANCH_TITLES[made_by['branch']]}; events from {report.threshold:.2f}; encoder {made_by['encoder']}"
     )
