@@ -210,7 +210,9 @@ def formula_weights(model: nn.Module) -> None:
 def recorded_network(name: str) -> Backbone:
     """One of ``NETWORKS`` with the formula's weights, ready to predict."""
     arch, head = NETWORKS[name]
-    model = build_backbone(arch, head=head, num_classes=101 if head == "classes" else None)
+    with torch.device("meta"):  # draws nothing
+        model = build_backbone(arch, head=head, num_classes=101 if head == "classes" else None)
+    model.to_empty(device="cpu")
     formula_weights(model)
     return model.eval()
 
@@ -256,7 +258,7 @@ def _state_keys(golden: Golden) -> Iterator[Row]:
             name: build_backbone(arch, head=head, num_classes=101 if head == "classes" else None)
             for name, (arch, head) in NETWORKS.items()
         }
-    models["moco_r2plus1d_18"] = MoCo(lambda: build_backbone("r2plus1d_18", head="embed"), queue_size=2048)
+        models["moco_r2plus1d_18"] = MoCo(lambda: build_backbone("r2plus1d_18", head="embed"), queue_size=2048)
     for name, recorded in golden.state_keys.items():
         ours = {key: list(value.shape) for key, value in models[name].state_dict().items()}
         same = sum(ours.get(key) == shape for key, shape in recorded.items())

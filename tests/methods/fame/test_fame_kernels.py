@@ -31,7 +31,7 @@ def test_r2plus1d_has_seventeen():
 
 
 def test_i3d_has_its_first_and_two_of_every_mixture():
-    spreads = temporal_kernels(state_of("i3d"))
+    spreads = temporal_kernels(state_of("i3d"), num_bins=2)
     assert [spread.shape[2:] for spread in spreads] == [(7, 7, 7)] + [(3, 3, 3)] * 19
     assert {spread.measured for spread in spreads} == {"change along time"}
 
