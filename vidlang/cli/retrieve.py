@@ -15,6 +15,7 @@ from vidlang.cli.extract import (
     FeaturesOption,
     FpsOption,
     FrameRateOption,
+    MotionOption,
     PickOption,
     PrecisionOption,
     StrideOption,
@@ -131,12 +132,14 @@ def gallery_options(
     )
 
 
-def recipe_changes(encoder: str | None, stride: int | None, fps: float | None, **choices: Enum | None) -> RecipeChanges:
+def recipe_changes(
+    encoder: str | None, stride: int | None, fps: float | None, motion: str | None = None, **choices: Enum | None
+) -> RecipeChanges:
     """What the options about features say."""
     from vidlang.workflows.recipe import RecipeChanges
 
     named = {name: choice.value for name, choice in choices.items() if choice is not None}
-    return RecipeChanges(encoder=encoder, stride=stride, fps=fps, **named)
+    return RecipeChanges(encoder=encoder, stride=stride, fps=fps, motion=motion, **named)
 
 
 def command(
@@ -228,6 +231,7 @@ def command(
     features: FeaturesOption = None,
     borders: BordersOption = None,
     colour: ColourOption = None,
+    motion: MotionOption = None,
     precision: PrecisionOption = None,
     frame_rate: FrameRateOption = None,
     batch_size: BatchOption = 32,
@@ -293,7 +297,7 @@ def command(
         out=out,
     )
     changes = recipe_changes(
-        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     progress = TerminalProgress(quiet)
     if all_pairs:
