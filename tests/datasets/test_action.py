@@ -176,6 +176,14 @@ def test_kinetics_from_its_lists(tmp_path):
     assert [label.video_id for label in mine] == ["pets/-0jMGhX_Y_000005_000015.mkv"]
 
 
+def test_the_list_of_test_videos_without_classes_is_passed_over(tmp_path):
+    (tmp_path / "kinetics_test.csv").write_text("youtube_id,time_start,time_end,split\nx,0,10,test\n")
+    with pytest.raises(BadAnnotation, match="kinetics_test.csv lacks the columns label of"):
+        import_kinetics(tmp_path)
+    (tmp_path / "kinetics_train.csv").write_text(KINETICS_HEAD + "archery,y,0,10,train,0\n")
+    assert videos(import_kinetics(tmp_path)) == {"train/archery/y_000000_000010.mp4": ("archery", "train")}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -183,6 +191,7 @@ def test_kinetics_from_its_lists(tmp_path):
         ("a,x,0,10,train,0\na,x,0,10,val,0\n", r"list.csv, line 3: .* is in val and train, see list.csv, line 2"),
         ("a,x,0,10,holdout,0\n", r"list.csv, line 2: there is no split 'holdout'"),
         (",x,0,10,train,0\n", r"list.csv, line 2 has no label"),
+        ("a,x,0,10,\n", r"list.csv, line 2 has no split"),
         ("a,x,zero,10,train,0\n", r"list.csv, line 2: 'zero' is no number of seconds"),
         ("a,x,0.5,10,train,0\n", r"list.csv, line 2: 0.5 is no whole number of seconds"),
         ("a,x,nan,10,train,0\n", r"list.csv, line 2: nan is no whole number of seconds"),
@@ -221,3 +230,15 @@ def test_a_manifest_of_a_split_is_written_and_read_back(ucf101, tmp_path):
         import_annotations("thumos14", ucf101, out, None, split_number=2)
     with pytest.raises(UnknownName, match="Did you mean 'ucf101'"):
         import_annotations("ucf1O1", ucf101, out, None, split_number=2)
+
+
+def test_the_command_takes_the_number_of_a_split(ucf101, tmp_path):
+    from typer.testing import CliRunner
+
+    from vidlang.cli.datasets import app
+
+    out = tmp_path / "second.csv"
+    done = CliRunner().invoke(app, ["import", "ucf101", str(ucf101), "-o", str(out), "--split-number", "2"])
+    assert done.exit_code == 0 and "4 videos (2 test, 2 train)" in done.output
+    assert videos(read_manifest(out)) == videos(import_ucf101(ucf101, 2))
+    assert CliRunner().invoke(app, ["import", "ucf101", str(ucf101), "--split-number", "4"]).exit_code == 2

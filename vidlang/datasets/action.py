@@ -5,7 +5,8 @@ UCF101      ``trainlist01.txt``, ``testlist01.txt`` (to 03) and, where it is the
 HMDB51      ``brush_hair_test_split1.txt`` (to 3), one file per class: lines of ``name.avi 1``; 1 is for training, 2 for
             testing, 0 is not used in this split
 Kinetics    folders ``train/abseiling/*.mp4``, and ``val`` and ``test`` likewise; or the lists, CSV files with the
-            columns ``label``, ``youtube_id``, ``time_start``, ``time_end``, ``split``
+            columns ``label``, ``youtube_id``, ``time_start``, ``time_end``, ``split``; one without ``label`` (that
+            of the test videos, whose classes were not published at first) is passed over beside others
 
 Ids are paths below the folder of the videos, as extraction gives them: ``ApplyEyeMakeup/v_….avi``, ``brush_hair/….avi``
 and ``train/abseiling/….mp4``. Videos of Kinetics' lists take the path and name that the usual downloaders give,
@@ -179,8 +180,13 @@ def _class_folders(folder: Path) -> list[Path]:
     return [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and not inner.name.startswith(".")]
 
 
-def _kinetics_lists(lists: Iterable[Path]) -> list[Label]:
+def _has_labels(file: Path) -> bool:
+    return "label" in (csv.DictReader(read_text(file).splitlines()).fieldnames or ())
+
+
+def _kinetics_lists(lists: Sequence[Path]) -> list[Label]:
     videos = _Videos()
+    lists = [file for file in lists if _has_labels(file)] or lists
     for file in lists:
         rows = csv.DictReader(read_text(file).splitlines())
         missing = [name for name in KINETICS_COLUMNS if name not in (rows.fieldnames or ())]
