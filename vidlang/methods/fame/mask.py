@@ -34,6 +34,8 @@ from vidlang.methods.fame.options import (
 from vidlang.methods.fame.variants import gauss_window, grid_mask
 from vidlang.methods.fame.windows import largest
 
+_IN_CACHE = 2**17
+"""Numbers that are read at once on a CPU: with their differences a megabyte."""
 ROUNDING = 1e-4
 """How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
 
@@ -68,7 +70,7 @@ def clip_masks(clips: Tensor, options: MaskOptions = DEFAULT, *, check: bool = T
     _check_shape(clips)
     height, width = clips.shape[-2:]
     size = options.blur_size(height, width)
-    seed, picture = _read(clips, colours=options.method == "fame", check=check)
+    seed, picture = _read(clips, check=check)
     moves = seed.amax((1, 2)) > 0
     mask, score = _cut_and_score(seed, picture, size, options)
     still = ~moves[:, None, None]
@@ -113,25 +115,34 @@ def mean_picture(clips: Tensor) -> Tensor:
     return clips.mean(2)
 
 
-def _read(clips: Tensor, *, colours: bool, check: bool) -> tuple[Tensor, Tensor]:
-    """Seed energy [B, H, W] and mean picture [B, 3, H, W] (empty unless ``colours``), in units of 0..1."""
-    seeds, pictures, ranges = [], [], []
-    for part in _parts(clips):
-        values = part.float()
-        seeds.append(seed_energy(values))
-        if colours:
-            pictures.append(mean_picture(values))
-        if check and clips.is_floating_point():
+def _read(clips: Tensor, *, check: bool) -> tuple[Tensor, Tensor]:
+    """Seed energy [B, H, W] and mean picture [B, 3, H, W], in units of 0..1."""
+    batch, _, _, height, width = clips.shape
+    seed = torch.empty(batch, height, width, device=clips.device)
+    picture = torch.empty(batch, 3, height, width, device=clips.device)
+    floats, ranges = clips.is_floating_point(), []
+    for some, rows in _parts(clips):
+        values = clips[some, :, :, rows].float()
+        seed[some, rows] = seed_energy(values)
+        picture[some, :, rows] = mean_picture(values)
+        if check and floats:
             ranges.append(torch.stack((values.amin(), values.amax())))
     if ranges:
         _check_values(torch.stack(ranges))
-    unit = 1 if clips.is_floating_point() else 255
-    return torch.cat(seeds).div_(unit), torch.cat(pictures).div_(unit) if pictures else clips.new_empty(0)
+    return (seed, picture) if floats else (seed.div_(255), picture.div_(255))
 
 
-def _parts(clips: Tensor) -> Iterator[Tensor]:
-    """On a CPU one clip at a time, which stays in its cache from one step to the next; on a GPU all of them."""
-    yield from clips.split(1 if clips.device.type == "cpu" else len(clips))
+def _parts(clips: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Clips and rows to read at once: on a GPU all, on a CPU so few rows of a clip that every step finds them in its
+    cache, which is twice as fast."""
+    batch, _, frames, height, width = clips.shape
+    if clips.device.type != "cpu":
+        yield slice(batch), slice(height)
+        return
+    step = max(1, _IN_CACHE // (3 * frames * width))
+    for clip in range(batch):
+        for row in range(0, height, step):
+            yield slice(clip, clip + 1), slice(row, row + step)
 
 
 def _check_shape(clips: Tensor) -> None:
