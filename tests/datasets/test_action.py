@@ -178,7 +178,7 @@ def test_kinetics_from_its_lists(tmp_path):
 
 def test_the_list_of_test_videos_without_classes_is_passed_over(tmp_path):
     (tmp_path / "kinetics_test.csv").write_text("youtube_id,time_start,time_end,split\nx,0,10,test\n")
-    with pytest.raises(BadAnnotation, match="kinetics_test.csv lacks the columns label of"):
+    with pytest.raises(BadAnnotation, match=r"kinetics_test.csv lacks the columns label of"):
         import_kinetics(tmp_path)
     (tmp_path / "kinetics_train.csv").write_text(KINETICS_HEAD + "archery,y,0,10,train,0\n")
     assert videos(import_kinetics(tmp_path)) == {"train/archery/y_000000_000010.mp4": ("archery", "train")}
