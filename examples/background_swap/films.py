@@ -44,11 +44,7 @@ class Footage:
 
 
 def read_footage(folder: Path, side: int, most_frames: int = 150) -> list[Footage]:
-    """Every video of a folder, in the order of its name; those that do not read are left out.
-
-    Raises:
-        BadInput: there are not enough of them.
-    """
+    """Every video of a folder, in the order of its name; those that do not read are left out."""
     footage = []
     for name, path in find_videos([folder]):
         try:
@@ -59,8 +55,6 @@ def read_footage(folder: Path, side: int, most_frames: int = 150) -> list[Footag
             continue
         top, left = ((size - side) // 2 for size in frames.shape[1:3])
         footage.append(Footage(name, np.ascontiguousarray(frames[:, top : top + side, left : left + side])))
-    if len(footage) < 12:
-        raise BadInput(f"{folder} holds {len(footage)} videos that read; at least 12 different places are needed.")
     return footage
 
 
@@ -69,6 +63,9 @@ def split_footage(footage: Sequence[Footage], num_tests: int) -> tuple[list[Foot
 
     Neighbours in a folder may come from one recording, so a tenth of each folder lies between, unused, and the tests
     are spread over what is last.
+
+    Raises:
+        BadInput: there are too few places for one grid of tests.
     """
     folders: dict[str, list[Footage]] = {}
     for part in footage:
@@ -78,6 +75,11 @@ def split_footage(footage: Sequence[Footage], num_tests: int) -> tuple[list[Foot
     for parts in folders.values():
         train += parts[: round(0.6 * len(parts))]
         rest += parts[round(0.7 * len(parts)) :]
+    if len(rest) < len(MOTIONS) or not train:
+        raise BadInput(
+            f"{len(footage)} videos read, of which {len(train)} train and {len(rest)} test; {len(MOTIONS)} places to "
+            "test are needed: give about 20 videos of different places."
+        )
     chosen = np.linspace(0, len(rest) - 1, min(num_tests, len(rest))).round().astype(int)
     return train, [rest[place] for place in chosen]
 

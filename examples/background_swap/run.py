@@ -2,8 +2,7 @@
 
     python examples/background_swap/run.py --footage FOLDER [--steps 300] [--masks none,fame] [--json out.json]
 
-``--footage`` is any folder of real videos of at least a dozen places; more are better, some hundred short CCTV clips
-are good. Everything else is made here.
+``--footage`` is any folder of real videos of some twenty different places or more; a hundred short CCTV clips are good. Everything else is made here.
 
 The test needs clips whose motion and background are known and free of each other, which real clips are not, and cutting
 real foregrounds out with a motion mask would judge FAME by its own masks. So the foregrounds are people of
@@ -28,7 +27,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +48,8 @@ SIDE = 80
 REPEATS = 2
 """Films of every motion before every test background."""
 TEST_WINDOWS = 4
+LEAST_FILMS = 64
+"""To train on."""
 PLAIN = "none"
 """The name of training without any mask: plain contrast."""
 
@@ -72,11 +73,12 @@ class Batch:
 
 
 def training_films(footage: Sequence[Footage], seed: int) -> Films:
-    """One film a place, of one random motion."""
+    """One film a place, of one random motion; where there are few places, several films of the same motion each."""
     random = np.random.default_rng([seed, 1])
     motions = random.permutation(np.arange(len(footage)) % len(MOTIONS))
-    films = [film(MOTIONS[motion], place, random) for motion, place in zip(motions, footage, strict=True)]
-    return Films(films, motions, np.arange(len(footage)))
+    places = np.tile(np.arange(len(footage)), -(-LEAST_FILMS // len(footage)))
+    films = [film(MOTIONS[motions[place]], footage[place], random) for place in places]
+    return Films(films, motions[places], places)
 
 
 def test_grids(footage: Sequence[Footage], seed: int) -> list[Films]:
@@ -182,14 +184,13 @@ class Lines(Progress, Task):
             print(f"  {self.title}, epoch {self.done}: {self.facts}", flush=True)
 
 
-def config_of(arguments: argparse.Namespace, mask: str) -> FameConfig:
+def config_of(arguments: argparse.Namespace, mask: str, num_films: int) -> FameConfig:
     """The preset of the network, with as many epochs as make the steps."""
-    per_epoch = 10
     changes = {"mask": mask, "hue": arguments.hue, "seed": arguments.seed, "precision": arguments.precision}
     if arguments.num_frames is not None:
         changes["num_frames"] = arguments.num_frames
-    epochs = max(1, round(arguments.steps / per_epoch))
-    return preset("small", arch="tiny", min_batches=per_epoch, epochs=epochs, **changes)
+    config = preset("small", arch="tiny", min_batches=1, **changes)
+    return replace(config, epochs=max(1, round(arguments.steps / max(num_films // config.batch_size, 1))))
 
 
 def show(rows: Sequence[dict[str, object]]) -> None:
@@ -219,7 +220,7 @@ def main() -> None:
         raise SystemExit(f"Error: {error}") from error
     films, grids = training_films(train_places, arguments.seed), test_grids(test_places, arguments.seed)
     print(f"{len(films.films)} training films, {len(grids)} grids of {len(grids[0].films)} test films")
-    start = config_of(arguments, PLAIN)
+    start = config_of(arguments, PLAIN, len(films.films))
     fresh = Predictor.from_state(new_moco(start).encoder_q.state_dict(), start)
     shares = neighbours(fresh, grids, start)
     chance = shares[0]
@@ -228,7 +229,7 @@ def main() -> None:
         row("random weights", shares),
     ]
     for mask in arguments.masks.split(","):
-        rows.append(train(films, grids, config_of(arguments, mask)))
+        rows.append(train(films, grids, config_of(arguments, mask, len(films.films))))
     show(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps({"schema": "vidlang.background_swap/1", "rows": rows}, indent=1) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,6 @@ from vidlang.core.errors import BadInput
 from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, LinearConfig
 
 if TYPE_CHECKING:
-    from vidlang.store.workspace import Workspace
     from vidlang.workflows.video_networks import TrainFameReport
 
 FamePresetChoice = Enum("FamePresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
@@ -96,6 +95,8 @@ def fame(
 
       torchrun --nproc-per-node 8 -m vidlang train fame k400/ --preset kinetics
     """
+    from vidlang.workflows.recognize_fame import RecognizeOptions, recognize_fame
+    from vidlang.workflows.train_fame import TrainFameOptions, train_fame
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
@@ -107,47 +108,18 @@ def fame(
         "device": device or place.settings.device,
     }  # fmt: skip
     if finetune is None and linear is None:
-        report = _pretrain(videos, place, preset and str(preset.value), init, changes, common, progress)
+        said = _said(FameConfig, changes, "training without labels")
+        chosen = None if preset is None else str(preset.value)  # type: ignore[attr-defined]
+        report = train_fame(videos, place, TrainFameOptions(preset=chosen, init=init, changes=said, **common), progress)
     else:
         if init is not None or preset is not None:
             raise BadInput("--init and --preset are for training without labels; leave them out here.")
-        kind = "finetune" if linear is None else "linear"
-        start = finetune if linear is None else linear
-        common["test_fraction"] = test_fraction
-        report = _recognize(videos, place, kind, str(start), changes, common, progress)
+        kind: Literal["finetune", "linear"] = "finetune" if linear is None else "linear"
+        said = _said(FinetuneConfig if kind == "finetune" else LinearConfig, changes, f"--{kind}")
+        options = RecognizeOptions(kind, str(finetune or linear), changes=said, test_fraction=test_fraction, **common)
+        report = recognize_fame(videos, place, options, progress)
     if report is not None:
         _show(report, json, quiet)
-
-
-def _pretrain(
-    videos: list[Path],
-    place: Workspace,
-    preset: str | None,
-    init: str | None,
-    changes: dict[str, Any],
-    common: dict[str, Any],
-    progress: TerminalProgress,
-) -> TrainFameReport | None:
-    from vidlang.workflows.train_fame import TrainFameOptions, train_fame
-
-    said = _said(FameConfig, changes, "training without labels")
-    return train_fame(videos, place, TrainFameOptions(preset=preset, init=init, changes=said, **common), progress)
-
-
-def _recognize(
-    videos: list[Path],
-    place: Workspace,
-    kind: str,
-    start: str,
-    changes: dict[str, Any],
-    common: dict[str, Any],
-    progress: TerminalProgress,
-) -> TrainFameReport | None:
-    from vidlang.workflows.recognize_fame import RecognizeOptions, recognize_fame
-
-    said = _said(FinetuneConfig if kind == "finetune" else LinearConfig, changes, f"--{kind}")
-    options = RecognizeOptions(kind=kind, checkpoint=start, changes=said, **common)  # type: ignore[arg-type]
-    return recognize_fame(videos, place, options, progress)
 
 
 def _said(config: type, values: dict[str, Any], what: str) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class _Recognition:
         return (
             f"Trained {layers} of {self.network.name} ({config.arch}) on {', '.join(parts)}, tested on "
             f"{config.test_clips} windows of each of {len(videos.test)}",
-            f"Clips {recipe_of(config).name}; best epoch {result.best_epoch} of {len(result.history)}, "
+            f"{recipe_of(config).name.capitalize()}; best epoch {result.best_epoch} of {len(result.history)}, "
             f"seed {config.seed}",
         )
 

@@ -205,8 +205,8 @@ class _Pretraining:
             merged += "video" if config.background == "inter" else "time"
         processes = f" in {self.group.size} processes" if self.group.size > 1 else ""
         return (
-            f"Trained {config.arch} on {len(self.videos)} videos without labels{processes}; clips "
-            f"{recipe_of(config).name}; {merged}",
+            f"Trained {config.arch} on {len(self.videos)} videos without labels{processes}; {recipe_of(config).name}; "
+            f"{merged}",
             f"{len(result.history)} epochs, batches of {config.batch_size}, seed {config.seed}",
         )
 

@@ -31,7 +31,7 @@ from vidlang.store.checkpoints import (
 )
 from vidlang.store.video_backbones import ClipRecipe
 from vidlang.store.workspace import Workspace
-from vidlang.video.clips import ClipFile, ClipSampling, FramesMissing, uniform_starts
+from vidlang.video.clips import ClipFile, ClipSampling, uniform_starts
 from vidlang.video.files import find_videos
 from vidlang.workflows.clip_source import ClipSource
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
@@ -234,14 +234,7 @@ def read_evenly(video: Video, sampling: ClipSampling, num_clips: int) -> NDArray
         BadVideo: it does not open, or no frame decodes.
     """
     file = ClipFile(video[1], video_id=video[0])
-    while True:
-        total = file.num_frames
-        starts = uniform_starts(file.num_windows(sampling), num_clips)
-        try:
-            return file.read(starts.tolist(), sampling)
-        except FramesMissing:  # the file is damaged; it knows its true length from here on
-            if file.num_frames >= total:
-                raise
+    return file.read_chosen(lambda num_windows: uniform_starts(num_windows, num_clips), sampling)
 
 
 def clips_of_videos(
@@ -313,8 +306,8 @@ class Batch(Protocol):
     """What a training takes: clips of some videos."""
 
     @property
-    def clips(self) -> NDArray[np.uint8]:
-        """[B, V, 3, T, S, S]"""
+    def clips(self) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+        """B items [V, 3, T, H, W]"""
 
     @property
     def indices(self) -> NDArray[np.int64]:
