@@ -164,6 +164,12 @@ def test_accuracy_counts_on_the_mean_of_both_halves():
     assert step.accuracy(3) == 1.0
 
 
+@pytest.mark.parametrize("value", [1.0, math.nan])
+def test_a_network_that_sees_no_difference_is_never_right(value):
+    logits = torch.full((2, 4), value)
+    assert MoCoStep(torch.tensor(0.0), (logits, logits), torch.zeros(2, dtype=torch.int64)).accuracy() == 0.0
+
+
 def _two_processes(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
