@@ -13,9 +13,11 @@ higher precision than true area / beta.
 
 Rows: ``reference`` and ``exact`` are the mask fame by the published reading of the hue and by the right one; ``seed``
 with and without its blur; ``grid cells`` the round(16 beta) of 4 x 4 cells that moved most (the mask grid takes 8 of
-them always, which is beta 0.5 here); ``gauss`` the middle of the picture. ``noted`` are recalls measured by another
-implementation of the same chain, to compare with; its Gaussian was centred half a pixel lower and further right, on
-pixel (56, 56), which is the difference of that row.
+them always, which is beta 0.5 here); ``gauss`` the middle of the picture; ``seed shift`` and ``exact shift`` are
+``seed raw`` and ``exact`` by differences from which the shift of the whole picture is taken off.
+
+``noted`` are recalls measured by another implementation of the same chain, to compare with; its Gaussian was centred
+half a pixel lower and further right, on pixel (56, 56), which is the difference of that row.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +34,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidlang.methods.fame.mask import clip_masks, seed_energy
+from vidlang.methods.fame.mask import (
+    clip_masks,
+    colour_codes,
+    posterior,
+    sample_pixels,
+    seed_energy,
+    smooth_and_scale,
+    to_hsv,
+    top,
+)
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.variants import grid_sums
 from vidlang.video.files import frame_files
 from vidlang.video.frames_reader import read_image
 from vidlang.video.reader import open_video
+from vidlang.video.shift import ShiftFinder, difference
 
 SIDE, FRAMES = 112, 16
 BETAS = (0.1, 0.3, 0.5, 0.7)
@@ -82,6 +95,34 @@ def grid_cells(clips: Tensor, beta: float) -> Tensor:
     return cells.repeat_interleave(SIDE // CELLS, 1).repeat_interleave(SIDE // CELLS, 2).bool()
 
 
+def compensated_seed(clips: Tensor) -> Tensor:
+    """Seed energy once the shift of the whole picture between two frames is taken off; of pixels seen in both."""
+    seeds = []
+    for clip in clips.permute(0, 2, 3, 4, 1).numpy():  # [T, H, W, 3]
+        finder = ShiftFinder()
+        total, seen = np.zeros(clip.shape[1:3], np.float32), np.zeros(clip.shape[1:3], np.float32)
+        finder.push(clip[0])
+        for before, after in pairwise(clip):
+            parts, place = difference(before, after, finder.push(after))
+            total[place] += parts.sum(axis=2, dtype=np.float32)
+            seen[place] += 1
+        seeds.append(total / np.maximum(seen, 1) / 255)
+    return torch.from_numpy(np.stack(seeds))
+
+
+def compensated(clips: Tensor, beta: float) -> Tensor:
+    """The seed mask (raw) of compensated differences."""
+    return top(compensated_seed(clips), int(beta * SIDE * SIDE))
+
+
+def compensated_exact(clips: Tensor, beta: float) -> Tensor:
+    """The mask fame, hue exact, whose samples come from compensated differences."""
+    size = MaskOptions().blur_size(SIDE, SIDE)
+    samples = sample_pixels(smooth_and_scale(compensated_seed(clips), size))
+    codes = colour_codes(to_hsv(clips.float().mean(2) / 255), "exact")
+    return top(smooth_and_scale(posterior(codes, samples), size), int(beta * SIDE * SIDE))
+
+
 MASKERS: dict[str, Masker] = {
     "reference": by(method="fame", hue="reference"),
     "exact": by(method="fame", hue="exact"),
@@ -89,6 +130,8 @@ MASKERS: dict[str, Masker] = {
     "seed": by(method="seed"),
     "grid cells": grid_cells,
     "gauss": by(method="gauss"),
+    "seed shift": compensated,
+    "exact shift": compensated_exact,
 }
 
 

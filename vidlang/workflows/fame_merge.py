@@ -168,8 +168,11 @@ class Background:
 
     def _shown_at(self, moment: float) -> Pixels:
         assert self._frames is not None
+        frame: Pixels | None = None
         while self._end <= moment + SAME_MOMENT:
-            self._end, self._pixels = next(self._frames)
+            self._end, frame = next(self._frames)
+        if frame is not None:
+            self._pixels = filled(frame, self._target)
         return self._pixels
 
     def _shown(self) -> Generator[tuple[float, Pixels], None, None]:
@@ -194,7 +197,7 @@ class Background:
         ):
             for batch in batches:
                 for frame, (_, end) in zip(batch.frames, batch.seconds, strict=True):
-                    yield float(end), filled(frame, self._target)
+                    yield float(end), frame
 
 
 def _generator(reader: VideoReader, start: float) -> Generator[Any, None, None]:
