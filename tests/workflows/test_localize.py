@@ -283,3 +283,17 @@ def test_people_are_shown_what_is_clear_and_the_files_have_all():
     assert [d.score for d in found.clearest(10)] == [0.8, 0.5, 0.2]
     assert [d.score for d in found.clearest(2)] == [0.8, 0.5]
     assert replace(found, detections=()).clearest(5) == ()
+
+
+def test_pictures_show_the_times_that_a_manifest_knows(tmp_path, workspace, collected, monkeypatch):
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text(f"video,label,start,end\nboth.mp4,{WALK},4,7\nboth.mp4,{LIFT},12,15.5\ngym/a.mp4,{LIFT},,\n")
+    drawn = {}
+
+    def draw(name, *_, truth, **__):
+        drawn[name] = list(truth)
+        return b"\x89PNG"
+
+    monkeypatch.setattr("vidlang.workflows.localize.actions_png", draw)
+    zero_shot(workspace, ["*"], plot=True, manifest=manifest)
+    assert drawn == {"both.mp4": [(WALK, Segment(4.0, 7.0)), (LIFT, Segment(12.0, 15.5))], "gym/a.mp4": []}

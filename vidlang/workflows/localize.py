@@ -27,9 +27,11 @@ from vidlang.core import (
     MissingFeatures,
     Outcome,
     Progress,
+    Segment,
     VideoInfo,
     VidlangError,
 )
+from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
@@ -244,12 +246,12 @@ def localize(
     options, progress = options or LocalizeOptions(), progress or Progress()
     extraction = extraction or ExtractOptions()
     cache = FeatureCache(workspace.cache_dir)
-    localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
-    reading = proposal_options(options.proposals, **options.changes)
-    only = wanted_videos(options.manifest, options.split)
     files: dict[str, Path] = {}
     prior = options.prior()
     motion = prior.open(cache, files, extraction.frame_rate) if prior else None
+    localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
+    reading = proposal_options(options.proposals, **options.changes)
+    only = wanted_videos(options.manifest, options.split)
     if options.cached:
         outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
     else:
@@ -290,7 +292,7 @@ def localize(
         made_by |= prior.to_dict()
     report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
     if report.videos:
-        _write(report, options.plot, progress)
+        _write(report, options.plot, _truth(options.manifest, ids), progress)
     return report
 
 
@@ -423,7 +425,18 @@ def _zero_shot(
     return _Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
 
 
-def _write(report: LocalizeReport, plot: bool, progress: Progress) -> None:
+def _truth(manifest: Path | None, ids: Sequence[str]) -> dict[str, list[tuple[str, Segment]]]:
+    """Known actions of each video in seconds, for the pictures."""
+    labels = match_ids(read_manifest(manifest), ids, missing=[]) if manifest is not None else []
+    return {
+        label.video_id: [(event.label, event.segment) for event in label.segments if event.segment is not None]
+        for label in labels
+    }
+
+
+def _write(
+    report: LocalizeReport, plot: bool, truth: Mapping[str, Sequence[tuple[str, Segment]]], progress: Progress
+) -> None:
     """detections.jsonl, detections.csv, detections.json (ActivityNet's format), videos.jsonl, a picture per video."""
     report.folder.mkdir(parents=True, exist_ok=True)
     detections = [detection for found in report.videos for detection in found.detections]
@@ -448,6 +461,7 @@ def _write(report: LocalizeReport, plot: bool, progress: Progress) -> None:
                 found.curve,
                 report.class_names,
                 found.clearest(report.top),
+                truth=truth.get(found.video.id, ()),
                 note=str(report.made_by.get("note", "")),
             )
             write_bytes(picture_path(report.folder, found.video.id), picture)
