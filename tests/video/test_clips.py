@@ -22,7 +22,17 @@ from coded_videos import (
 )
 
 from vidlang.core.errors import BadVideo
-from vidlang.video.clips import ClipFile, ClipSampling, FramesMissing, count_frames, random_starts, uniform_starts
+from vidlang.video import clips
+from vidlang.video.clips import (
+    ClipFile,
+    ClipSampling,
+    FramesMissing,
+    H264References,
+    count_frames,
+    random_starts,
+    uniform_starts,
+)
+from vidlang.video.pyav_reader import JumpFailed
 
 TURNS = {"turned-90": 1, "turned-180": 2, "turned-270": 3}
 SAMPLING = ClipSampling(num_frames=6, step=2, short_side=None)
@@ -44,10 +54,10 @@ def test_every_frame_of_every_window_is_the_right_one(kind, coded):
     clip_file = ClipFile(coded(kind))
     assert clip_file.num_frames == len(truth)
     starts = random_starts(clip_file.num_windows(SAMPLING), 5, np.random.default_rng(1))
-    clips = clip_file.read(starts, SAMPLING)
-    assert clips.shape[:2] == (5, 6) and clips.dtype == np.uint8
+    read = clip_file.read(starts, SAMPLING)
+    assert read.shape[:2] == (5, 6) and read.dtype == np.uint8
     expected = [SAMPLING.indices(start, len(truth)) for start in starts]
-    assert seen(clips, kind) == [[truth[index] for index in window] for window in expected]
+    assert seen(read, kind) == [[truth[index] for index in window] for window in expected]
 
 
 @pytest.mark.parametrize("kind", ["h264-closed", "h264-open", "vp9-alt-ref", "mpeg4-avi", "mpeg4-avi-packed"])
@@ -59,22 +69,96 @@ def test_every_window_by_itself(kind, coded):
         assert seen(clip_file.read([start], sampling)) == [[start, start + 5, start + 10]]
 
 
-def test_windows_far_apart_are_jumped_to_and_those_of_other_files_are_not(coded, monkeypatch):
-    from vidlang.video.pyav_reader import PyavSource
+@pytest.fixture
+def decoded(monkeypatch):
+    """Key frames that were jumped to, each with the indices of the frames that were decoded from there on."""
+    passes: list[tuple[int, list[int]]] = []
+    plain = clips._from_key
 
-    jumps = []
-    plain = PyavSource.jump
-    monkeypatch.setattr(PyavSource, "jump", lambda self, *args: jumps.append(args[1]) or plain(self, *args))
+    def watched(path, facts, timeline, key, needed):
+        passes.append((key, []))
+        for index, frame in plain(path, facts, timeline, key, needed):
+            passes[-1][1].append(index)
+            yield index, frame
+
+    monkeypatch.setattr(clips, "_from_key", watched)
+    return passes
+
+
+def test_windows_far_apart_are_jumped_to_and_those_of_other_files_are_not(coded, decoded):
     sampling = ClipSampling(num_frames=2, step=1, short_side=None)
-    assert seen(ClipFile(coded("h264-closed")).read([50, 2, 4], sampling)) == [[50, 51], [2, 3], [4, 5]]
-    assert jumps == [2, 50], "one pass serves windows that are near each other"
+    assert seen(ClipFile(coded("h264-no-b")).read([50, 2, 4], sampling)) == [[50, 51], [2, 3], [4, 5]]
+    # key frames are 0, 12, 24 ...; one pass serves the windows that are near each other
+    assert decoded == [(0, list(range(6))), (48, list(range(48, 52)))]
     ClipFile(coded("mpeg4-avi")).read([50, 2], sampling)
-    assert jumps == [2, 50]
+    assert len(decoded) == 2
+
+
+def test_frames_that_nobody_needs_are_not_decoded_and_those_that_come_are_the_same(coded, decoded):
+    """Key frames every 12 frames, in between two B-frames to each P-frame, from which nothing is decoded."""
+    one = ClipSampling(num_frames=1, step=1, short_side=None)
+    (only,) = ClipFile(coded("h264-closed")).read([10], one)
+    assert decoded[0][0] == 0 and len(decoded[0][1]) < 9 and decoded[0][1][-1] == 10
+    whole = ClipSampling(num_frames=60, step=1, short_side=None)
+    (every,) = ClipFile(coded("h264-closed")).read([0], whole)
+    assert decoded[1] == (0, list(range(60)))
+    assert np.array_equal(only[0], every[10])
+    ClipFile(coded("mpeg4-mp4")).read([10], one)
+    assert decoded[2][1] == list(range(11)), "of other codecs everything is decoded"
+
+
+@pytest.mark.parametrize(("fails", "expected"), [(1, [True, False, False]), (2, [True, False])])
+def test_where_leaving_out_frames_goes_wrong_all_are_decoded_and_then_all_from_the_start(
+    coded, monkeypatch, fails, expected
+):
+    left_out = []
+    plain = clips._from_key
+
+    def failing(path, facts, timeline, key, needed):
+        left_out.append(needed is not None)
+        if len(left_out) <= fails:
+            raise JumpFailed
+        yield from plain(path, facts, timeline, key, needed)
+
+    monkeypatch.setattr(clips, "_from_key", failing)
+    clip_file = ClipFile(coded("h264-closed"))
+    for _ in range(2):
+        assert seen(clip_file.read([30], SAMPLING)) == [list(range(30, 42, 2))]
+    assert left_out == expected
+
+
+def nal(*parts, length_size=4):
+    """Parts of pictures as MP4 holds them: type and importance in the first byte, after the length."""
+    return b"".join(len(part).to_bytes(length_size, "big") + part for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (nal(b"\x01b"), True),  # a slice that nothing refers to
+        (nal(b"\x06s", b"\x01b", b"\x01b"), True),  # words beside it (SEI) do not matter
+        (nal(b"\x41p"), False),
+        (nal(b"\x01b", b"\x21p"), False),  # one slice that is referred to suffices
+        (nal(b"\x65i"), False),
+        (nal(b"\x06s"), False),  # no picture
+        (nal(b"\x01b")[:-1], False),  # cut off
+        (nal(b"\x01b") + b"\0\0\0\0\0", False),  # an empty part
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_a_picture_that_nothing_refers_to_is_told_by_its_parts(data, expected):
+    assert H264References(4).none_in(data) is expected
+
+
+def test_lengths_of_parts_may_be_shorter():
+    assert H264References(2).none_in(nal(b"\x01b", length_size=2))
+    assert not H264References(4).none_in(nal(b"\x01b", length_size=2))
 
 
 def test_repeated_windows_come_as_often_as_asked(coded):
-    clips = ClipFile(coded("mpeg4-avi")).read([7, 7, 0], ClipSampling(2, 1, None))
-    assert seen(clips) == [[7, 8], [7, 8], [0, 1]]
+    read = ClipFile(coded("mpeg4-avi")).read([7, 7, 0], ClipSampling(2, 1, None))
+    assert seen(read) == [[7, 8], [7, 8], [0, 1]]
 
 
 def test_a_video_shorter_than_a_window_is_spread_over_the_clip(coded):
@@ -126,9 +210,9 @@ def test_windows_are_chosen_again_where_fewer_frames_decode(coded, tmp_path):
     clip_file = ClipFile(damage(tmp_path / "torn.mp4", coded("h264-closed"), 30))
     sampling = ClipSampling(num_frames=8, step=1, short_side=None)
     asked = []
-    clips = clip_file.read_chosen(lambda count: asked.append(count) or [25, count - 1], sampling)
+    read = clip_file.read_chosen(lambda count: asked.append(count) or [25, count - 1], sampling)
     assert asked == [53, 52]
-    assert seen(clips) == [[25, 26, 27, 28, 30, 31, 32, 33], list(range(52, 60))]
+    assert seen(read) == [[25, 26, 27, 28, 30, 31, 32, 33], list(range(52, 60))]
 
 
 def test_a_count_given_is_believed_until_the_video_ends_earlier(coded):
@@ -155,9 +239,9 @@ def test_frames_of_a_folder(tmp_path):
 @pytest.mark.parametrize(("short_side", "size"), [(24, (24, 40)), (48, (48, WIDTH)), (96, (96, 160)), (None, (48, 80))])
 @pytest.mark.parametrize("kind", ["h264-closed", "mpeg4-avi"])
 def test_the_shorter_side_is_the_one_asked_for(kind, short_side, size, coded):
-    clips = ClipFile(coded(kind)).read([3], ClipSampling(4, 2, short_side))
-    assert clips.shape == (1, 4, *size, 3)
-    assert seen(clips) == [[3, 5, 7, 9]]
+    read = ClipFile(coded(kind)).read([3], ClipSampling(4, 2, short_side))
+    assert read.shape == (1, 4, *size, 3)
+    assert seen(read) == [[3, 5, 7, 9]]
 
 
 def test_no_window_is_read_where_none_starts(coded):
@@ -227,8 +311,8 @@ def test_real_clips_against_a_plain_decode(name, shared_data_dir):
 
 def test_a_clip_without_b_frames_and_with_two_key_frames_is_jumped_into(tmp_path):
     path = encode(tmp_path / "long.mp4", "libx264", x264(bf="0"), num_frames=60, first=500)
-    clips = ClipFile(path).read([36, 0], ClipSampling(4, 3, None))
-    assert seen(clips) == [[536, 539, 542, 545], [500, 503, 506, 509]]
+    read = ClipFile(path).read([36, 0], ClipSampling(4, 3, None))
+    assert seen(read) == [[536, 539, 542, 545], [500, 503, 506, 509]]
 
 
 def test_packed_frames_at_the_very_end_are_reached(tmp_path):

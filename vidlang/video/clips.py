@@ -5,7 +5,8 @@ that leaves room for a whole one. A video that is shorter than a window has one 
 spaced places, repeated where they do not suffice, never those of another video.
 
 Which frames come is exact. Files whose packets promise one frame each with a time of its own (MP4, MOV, Matroska, WebM)
-are entered at the key frame before a window, and every decoded frame is checked against the promise. All others (AVI,
+are entered at the key frame before a window, and every decoded frame is checked against the promise; of H.264, frames
+that nobody wants and no other frame is decoded from are passed over. All others (AVI,
 MPEG-PS and TS, raw streams), and files that break the promise, are read from their start to the last frame wanted.
 
 How many frames there are: of the first, as many as packets, which are all read and none decoded; of the others, as many
@@ -22,16 +23,18 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core.errors import BadVideo
 from vidlang.core.video import VideoInfo
-from vidlang.video.container import read_facts
+from vidlang.video.colour import RgbConverter
+from vidlang.video.container import StreamFacts, decode, open_container, packets, read_facts
 from vidlang.video.files import is_frame_folder
 from vidlang.video.frames_reader import FramesSource
-from vidlang.video.pyav_reader import JumpFailed, PyavSource
+from vidlang.video.pyav_reader import JumpFailed, PyavSource, set_threads
 from vidlang.video.source import Pixels, RawFrame
 from vidlang.video.timeline import Timeline, scan
 
@@ -112,6 +115,7 @@ class ClipFile:
         self._images = FramesSource(path, None) if is_frame_folder(path) else None
         self._threads = threads
         self._timeline: Timeline | None = None
+        self._skips = True
         if self._images is None:
             self._facts = read_facts(path)
             self._timeline = scan(path, self._facts)
@@ -180,13 +184,16 @@ class ClipFile:
         """The frames of rising indices, at their own size or, where that is larger, with this shorter side."""
         if self._images is not None:
             return self._of_images(wanted, self._images)
-        source = PyavSource(self._path, self._facts, short_side, self._threads)
-        if self._timeline is not None:
+        while self._timeline is not None:
+            convert = RgbConverter(self._facts, short_side)
             try:
-                return list(_by_jumps(source, self._timeline, wanted))
+                return list(_by_jumps(self._path, self._facts, self._timeline, wanted, convert, self._skips))
             except JumpFailed:
-                self._timeline = None
-        return self._in_order(source, wanted)
+                # first without leaving out frames, then without jumps
+                if not self._skips:
+                    self._timeline = None
+                self._skips = False
+        return self._in_order(PyavSource(self._path, self._facts, short_side, self._threads), wanted)
 
     def _of_images(self, wanted: list[int], images: FramesSource) -> list[Pixels]:
         if wanted[-1] >= images.facts.num_frames:
@@ -260,30 +267,123 @@ def _check(num_windows: int, num_clips: int) -> None:
         raise ValueError(f"there must be at least 1 window and 1 clip, got {num_windows} and {num_clips}")
 
 
-def _by_jumps(source: PyavSource, timeline: Timeline, wanted: list[int]) -> Iterator[Pixels]:
+def _by_jumps(
+    path: Path, facts: StreamFacts, timeline: Timeline, wanted: list[int], convert: RgbConverter, skip: bool
+) -> Iterator[Pixels]:
     """Frames of rising indices; decoding goes on from one to the next unless a key frame lies well ahead.
+
+    skip: leave out what no wanted frame needs
 
     Raises:
         JumpFailed: a frame is not the one that the timeline promises.
     """
     if wanted[-1] >= len(timeline):
         raise JumpFailed
-    frames: Generator[RawFrame, None, None] | None = None
-    place = 0  # the frame that comes next
+    needed = frozenset(wanted) if skip else None
+    frames: Generator[tuple[int, Any], None, None] | None = None
+    place = -1
     try:
         for index in wanted:
             if frames is None or timeline.key_before(index) > place + JUMP_PAYS:
                 if frames is not None:
                     frames.close()
-                frames, place = _generator(source.jump(timeline, index)), index
-            while place < index:
-                next(frames)
-                place += 1
-            yield next(frames).to_rgb()
-            place += 1
+                frames = _from_key(path, facts, timeline, timeline.key_before(index), needed)
+            for place, frame in frames:
+                if place == index:
+                    yield convert(frame)
+                    break
+            else:
+                raise JumpFailed
     finally:
         if frames is not None:
             frames.close()
+
+
+def _from_key(
+    path: Path, facts: StreamFacts, timeline: Timeline, key: int, needed: frozenset[int] | None
+) -> Generator[tuple[int, Any], None, None]:
+    """(Index, decoded frame) from a key frame on.
+
+    needed: of the frames that no other one is decoded from, only these come; None: all frames come
+
+    Raises:
+        JumpFailed: a frame is missing, damaged, or another than the timeline promises.
+    """
+    import av
+
+    passed_over: set[int] = set()
+    expected: int | None = None
+    with open_container(path) as container:
+        stream = container.streams[facts.stream_index]
+        set_threads(stream, 1)
+        references = H264References.of(stream) if needed is not None and facts.codec == "h264" else None
+        try:
+            container.seek(int(timeline.stamps[key]), stream=stream, backward=True, any_frame=False)
+            for packet in packets(container, stream, []):
+                if references is not None and needed is not None and references.none_in(packet):
+                    index = _index_of(timeline, packet)
+                    if index is not None and index not in needed:
+                        passed_over.add(index)
+                        continue
+                for frame in decode(stream, packet):
+                    if expected is None and frame.pts != timeline.stamps[key]:
+                        if frame.pts is None or frame.pts > timeline.stamps[key]:
+                            raise JumpFailed
+                        continue  # from before the key frame: what it is decoded from may be missing
+                    expected = _next(key if expected is None else expected, passed_over)
+                    if expected == len(timeline) or frame.pts != timeline.stamps[expected] or frame.is_corrupt:
+                        raise JumpFailed
+                    yield expected, frame
+                    expected += 1
+        except av.FFmpegError as error:
+            raise JumpFailed from error
+        if expected is None or _next(expected, passed_over) != len(timeline):
+            raise JumpFailed
+
+
+def _index_of(timeline: Timeline, packet: Any) -> int | None:
+    """The frame that a packet shows; None for one that is cut away by an edit list."""
+    index = int(np.searchsorted(timeline.stamps, packet.pts)) if packet.pts is not None else len(timeline)
+    return index if index < len(timeline) and timeline.stamps[index] == packet.pts else None
+
+
+def _next(index: int, passed_over: set[int]) -> int:
+    while index in passed_over:
+        index += 1
+    return index
+
+
+@dataclass(frozen=True)
+class H264References:
+    """Tells of packets of H.264 whether another frame may be decoded from theirs: each part of a picture says so.
+
+    Source: ITU-T H.264, nal_ref_idc (7.4.1) and, for the length before each part, ISO/IEC 14496-15.
+    """
+
+    length_size: int
+    """Bytes of the length before each part."""
+
+    @classmethod
+    def of(cls, stream: Any) -> H264References | None:
+        """None where parts do not have their lengths before them."""
+        header = stream.codec_context.extradata
+        return cls((header[4] & 3) + 1) if header is not None and len(header) > 6 and header[0] == 1 else None
+
+    def none_in(self, packet: Any) -> bool:
+        """True where the packet holds a picture that no other one refers to; False where it is not clear."""
+        data = memoryview(packet) if packet is not None else b""
+        has_picture, place = False, 0
+        while place + self.length_size < len(data):
+            length = int.from_bytes(data[place : place + self.length_size], "big")
+            place += self.length_size
+            if not 0 < length <= len(data) - place:
+                return False
+            if 1 <= data[place] & 0x1F <= 5:  # a slice of a picture
+                if data[place] & 0x60:
+                    return False
+                has_picture = True
+            place += length
+        return has_picture and place == len(data)
 
 
 def _generator(frames: Iterator[RawFrame]) -> Generator[RawFrame, None, None]:
