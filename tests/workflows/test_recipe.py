@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from stand_ins import Notes, put, recipe_of, video_rows
@@ -79,6 +80,31 @@ def test_the_wanted_recipe_wins_else_the_only_one_else_the_choice_is_the_users(c
     put(cache, wanted, "a.mp4", video_rows(3, 0))
     assert recipe_in_cache(cache, wanted, False, notes) == wanted
     assert len(notes.messages) == 1
+
+
+def test_imported_rows_of_the_wanted_encoder_and_rhythm_are_taken_beside_those_of_a_second_one(cache, encoder):
+    notes = Notes()
+    wanted = recipe_of(encoder)
+    clip = replace(wanted, revision="imported:published")
+    slower = replace(clip, sampling=Sampling(32))
+    i3d = FeatureRecipe("i3d", "imported:unknown", Sampling(16))
+    for recipe in (clip, i3d, slower):
+        put(cache, recipe, "a.mp4", video_rows(3, 0))
+    assert recipe_in_cache(cache, wanted, True, notes) == clip
+    assert recipe_in_cache(cache, replace(wanted, sampling=Sampling(32)), True, notes) == slower
+    assert notes.messages[0] == "Using imported rows: mini/stride16-middle (imported:published)."
+    with pytest.raises(MissingFeatures, match="no features of mini/stride64-middle"):
+        recipe_in_cache(cache, replace(wanted, sampling=Sampling(64)), False, notes, [i3d])
+
+
+def test_the_only_rows_beside_the_second_encoders_are_taken(cache, encoder):
+    i3d = FeatureRecipe("i3d", "imported:unknown", Sampling(16))
+    put(cache, i3d, "a.mp4", video_rows(3, 0))
+    with pytest.raises(MissingFeatures, match="no features but those of the second encoder"):
+        recipe_in_cache(cache, recipe_of(encoder), False, Notes(), [i3d])
+    other = recipe_of(encoder, stride=8)
+    put(cache, other, "a.mp4", video_rows(3, 0))
+    assert recipe_in_cache(cache, recipe_of(encoder), False, Notes(), [i3d]) == other
 
 
 def test_a_recipe_of_pooled_rows_with_borders_kept_is_written_and_named_as_ever():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -149,18 +149,30 @@ def encoder_loader(
 
 
 def recipe_in_cache(
-    features: FeatureCache, wanted: FeatureRecipe, asked_for: bool, progress: Progress
+    features: FeatureCache,
+    wanted: FeatureRecipe,
+    asked_for: bool,
+    progress: Progress,
+    besides: Collection[FeatureRecipe] = (),
 ) -> FeatureRecipe:
-    """The wanted recipe if the cache has videos of it; else the only one there, unless a certain one was asked for.
+    """The wanted recipe if the cache has videos of it; else rows of that encoder and rhythm that were imported; else
+    the only one there, unless a certain one was asked for.
+
+    besides: recipes in the cache that are there for another purpose
 
     Raises:
         MissingFeatures: nothing fits, with what to run.
     """
-    recipes = features.recipes()
+    recipes = [recipe for recipe in features.recipes() if recipe not in besides]
     if wanted in recipes:
         return wanted
     if not recipes:
-        raise MissingFeatures(f"The cache {features.root} is empty. Run: vidlang extract videos/")
+        what = "has no features but those of the second encoder" if besides else "is empty"
+        raise MissingFeatures(f"The cache {features.root} {what}. Run: vidlang extract videos/")
+    imported = [recipe for recipe in recipes if _is_import_of(wanted, recipe)]
+    if len(imported) == 1:
+        progress.message(f"Using imported rows: {imported[0].name} ({imported[0].revision}).")
+        return imported[0]
     if asked_for or len(recipes) > 1:
         names = "; ".join(f"{recipe.name} ({recipe.fingerprint})" for recipe in recipes)
         raise MissingFeatures(
@@ -169,3 +181,10 @@ def recipe_in_cache(
         )
     progress.message(f"Using the one recipe in the cache: {recipes[0].name}.")
     return recipes[0]
+
+
+def _is_import_of(wanted: FeatureRecipe, recipe: FeatureRecipe) -> bool:
+    """Rows that were made elsewhere by the wanted encoder, in the wanted rhythm; which frame they show is not known."""
+    one, other = wanted.sampling, recipe.sampling
+    rhythm = one.fps == other.fps and (one.fps is not None or one.stride == other.stride)
+    return recipe.revision.startswith("imported:") and recipe.encoder == wanted.encoder and rhythm

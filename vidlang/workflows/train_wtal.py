@@ -155,7 +155,9 @@ def train_wtal(
     options, progress = options or TrainWtalOptions(), progress or Progress()
     changes = changes or RecipeChanges()
     cache = FeatureCache(workspace.cache_dir)
-    recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
+    second_rows = [recipe for recipe in cache.recipes() if options.second and recipe.encoder == options.second]
+    wanted = make_recipe(workspace.settings, changes)
+    recipe = recipe_in_cache(cache, wanted, changes != RecipeChanges(), progress, second_rows)
     check_has_text(recipe, "vidlang train wtal")
     plan = _plan(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
