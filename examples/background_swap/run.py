@@ -2,7 +2,8 @@
 
     python examples/background_swap/run.py --footage FOLDER [--steps 300] [--masks none,fame] [--json out.json]
 
-``--footage`` is any folder of real videos of some twenty different places or more; a hundred short CCTV clips are good. Everything else is made here.
+``--footage`` is any folder of real videos of some twenty different places or more; a hundred short CCTV clips are good.
+Everything else is made here.
 
 The test needs clips whose motion and background are known and free of each other, which real clips are not, and cutting
 real foregrounds out with a motion mask would judge FAME by its own masks. So the foregrounds are people of

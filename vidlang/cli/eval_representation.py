@@ -66,8 +66,8 @@ def command(
     """Recognition and retrieval by the features of a video network.
 
     In the same table: fresh weights, and CLIP features of --encoder where the cache has them. Training videos are the
-    gallery, test videos the queries; labels come from folders or the manifest. Classes are named by the checkpoint, if
-    it knows them, and by a linear probe on the frozen features.
+    gallery, test videos the queries; labels come from folders or the manifest. Classes are named by the checkpoint
+    (own), if it knows them, and by a linear probe on the frozen features.
 
     [bold]Examples[/bold]
 
@@ -100,6 +100,6 @@ def command(
         return
     for line in report.summary:
         say(line)
-    print_table(report.columns, [row.cells() for row in report.rows])
+    print_table(*report.table())
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")

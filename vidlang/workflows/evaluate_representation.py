@@ -38,6 +38,8 @@ from vidlang.workflows.video_networks import (
 
 PROBE = "linear probe"
 OWN = "own classes"
+SHORT = {PROBE: "probe", OWN: "own"}
+"""For a narrow column."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,10 @@ class Row:
     """None where the gallery has not so many videos."""
     num_test: int
 
-    def cells(self) -> tuple[object, ...]:
-        return (self.what, self.recognised_by, *self.recognition.values(), *self.recall.values())
+    def shares(self) -> dict[str, float | None]:
+        """What a terminal shows of it."""
+        recall = {f"R@{k}": share for k, share in self.recall.items()}
+        return {"top-1": self.recognition["top-1"], "top-5": self.recognition["top-5"], **recall}
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,11 @@ class RepresentationReport:
     summary: tuple[str, ...]
     notes: tuple[str, ...]
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ("features", "classes by", *self.rows[0].recognition, *(f"R@{k}" for k in self.rows[0].recall))
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """(columns, rows) for a terminal: who names the classes, top-1, top-5, recall; what no row has is left out."""
+        named = [{"features": row.what, "by": SHORT[row.recognised_by], **row.shares()} for row in self.rows]
+        columns = [name for name in named[0] if any(row[name] is not None for row in named)]
+        return tuple(columns), [tuple(row[name] for name in columns) for row in named]
 
     def to_dict(self) -> dict[str, Any]:
         return {
