@@ -183,12 +183,12 @@ def evaluate_background(
     notes: list[str] = []
     places = _places(paths, options)
     clips = _drawn(_clips(places, workspace, options, notes), options)
-    plans = _plans(clips, options.seed, notes)
     with tempfile.TemporaryDirectory(prefix="vidlang-background-") as temporary:
         scratch = _Scratch(Path(temporary), workspace, checkpoint, options, extraction, progress)
         before = scratch.score_clips(places, clips)
         failed = {o.video_id: o for o in before.outcomes if o.status == "failed"}
-        merged = scratch.merge([plan for plan in plans if plan.clip.video_id not in failed], failed)
+        plans = _plans([clip for clip in clips if clip.video_id not in failed], options.seed, notes)
+        merged = scratch.merge(plans, failed)
         after = scratch.score_merged()
     swaps = _swaps(merged, _peaks(before.scores), _peaks(after.scores))
     broken = [outcome for outcome in after.outcomes if outcome.status == "failed"]
