@@ -95,6 +95,8 @@ def test_one_figure_before_a_plain_wall_is_no_pan():
     after = before.copy()
     before[50:80, 60:90], after[50:80, 64:94] = 200, 200
     assert find_shift(before, after) == STILL
+    before[40:104, 20:150], after[40:104, 26:156] = 200, 200  # so near that it fills half of the picture
+    assert find_shift(before, after) == STILL
 
 
 def test_a_cut_is_no_pan(scene):

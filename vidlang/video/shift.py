@@ -25,9 +25,9 @@ LARGEST_SHARE = 0.25
 """Of height or width: a larger shift leaves too little picture to tell it by."""
 LEAST_GAIN = 0.15
 """Share of the difference that a shift has to explain before it is believed."""
-CELLS, LEAST_CELLS = 4, 6
-"""The picture in 4 x 4 cells. A shift has to explain the difference in so many of them: one figure in front of a plain
-wall moves too, and only a camera moves the corners."""
+CELLS, LEAST_CELLS, LEAST_SIDES = 4, 6, 3
+"""The picture in 4 x 4 cells. A shift has to explain the difference in so many of them, and along so many of the four
+sides: one figure in front of a plain wall moves too, and only a camera moves what is all around."""
 CLIPPED = 24.0
 """Grey levels from which a difference counts no more: where things move on their own."""
 NOISE = 0.5
@@ -177,9 +177,11 @@ def _gain(before: Grey, after: Grey, down: float, right: float) -> float:
         return 0.0
     moved, seen, place = _moved(before, after, down, right)
     with_it, without = _cells(moved, seen), _cells(before[place], seen)
-    better = int(((with_it < (1 - LEAST_GAIN) * without) & (without > NOISE)).sum())
+    better = (with_it < (1 - LEAST_GAIN) * without) & (without > NOISE)
+    sides = sum(bool(side.any()) for side in (better[0], better[-1], better[:, 0], better[:, -1]))
     gain = 1 - float(with_it.mean()) / max(float(without.mean()), 1e-9)
-    return gain if gain >= LEAST_GAIN and better >= LEAST_CELLS else 0.0
+    all_over = better.sum() >= LEAST_CELLS and sides >= LEAST_SIDES
+    return gain if gain >= LEAST_GAIN and all_over else 0.0
 
 
 def _is_possible(picture: Grey, down: float, right: float) -> bool:

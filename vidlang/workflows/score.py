@@ -159,16 +159,16 @@ def score(
     """
     options, progress = options or ScoreOptions(), progress or Progress()
     cache = FeatureCache(workspace.cache_dir)
-    scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
-    if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
-        raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
-    only = wanted_videos(options.manifest, options.split)
     extraction = extraction or ExtractOptions()
     files: dict[str, Path] = {}
     prior = options.prior()
     motion = prior.open(cache, files, extraction.frame_rate) if prior else None
+    scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
     if prior is not None:
         scorer = replace(scorer, made_by={**scorer.made_by, **prior.to_dict()})
+    if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
+        raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
+    only = wanted_videos(options.manifest, options.split)
     if options.cached:
         outcomes = cached_outcomes(cache, scorer.recipe, [str(path) for path in paths], only)
     else:
