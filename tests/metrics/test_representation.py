@@ -138,6 +138,14 @@ def test_folds_of_groups_do_not_reward_learning_the_recording():
     assert max(fair.fold_accuracy.values()) < 0.9
 
 
+def test_groups_that_make_no_folds_are_refused_and_two_suffice():
+    features, labels = on_circle(0, 2, 90, 92), [0, 0, 1, 1]
+    with pytest.raises(ValueError, match="at least two"):
+        linear_probe(features, labels, features, groups=["x"] * 4)
+    result = linear_probe(features, labels, features, groups=["x", "y", "x", "y"])
+    assert result.fold_accuracy[result.strength] == 1.0
+
+
 def test_test_videos_have_no_say_in_what_is_learned():
     features, labels = RNG.normal(size=(40, 4)), np.tile([0, 1], 20)
     one = linear_probe(features, labels, features[:3])

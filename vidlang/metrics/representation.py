@@ -206,8 +206,12 @@ def _folds(
             rows = np.random.default_rng(seed).permutation(len(labels))
             return [(np.setdiff1d(rows, part), part) for part in np.array_split(rows, num_folds)]
         return list(StratifiedKFold(num_folds, shuffle=True, random_state=seed).split(features, labels))
+    of_group = _labels(groups, len(labels), "groups")
+    num_folds = min(num_folds, len(np.unique(of_group)))
+    if num_folds < 2:
+        raise ValueError("groups must be at least two, or no fold can be judged without them")
     grouped = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    return list(grouped.split(features, labels, np.asarray(groups)))
+    return list(grouped.split(features, labels, of_group))
 
 
 def _fold_accuracy(
