@@ -215,13 +215,15 @@ def test_windows_are_chosen_again_where_fewer_frames_decode(coded, tmp_path):
     assert seen(read) == [[25, 26, 27, 28, 30, 31, 32, 33], list(range(52, 60))]
 
 
-def test_a_count_given_is_believed_until_the_video_ends_earlier(coded):
+def test_a_count_given_is_believed_until_the_video_ends_earlier(coded, decoded):
     for kind in ("h264-closed", "mpeg4-avi"):
         clip_file = ClipFile(coded(kind), num_frames=80)
         assert seen(clip_file.read([30], SAMPLING)) == [list(range(30, 42, 2))]
         with pytest.raises(FramesMissing, match="60 frames"):
             clip_file.read([60], SAMPLING)
         assert clip_file.num_frames == clip_file.info.num_frames == 60
+        assert seen(clip_file.read([40], SAMPLING)) == [list(range(40, 52, 2))]
+    assert [key for key, _ in decoded] == [24, 36], "a wrong count is no reason to read from the start"
 
 
 def test_frames_of_a_folder(tmp_path):

@@ -6,8 +6,8 @@ spaced places, repeated where they do not suffice, never those of another video.
 
 Which frames come is exact. Files whose packets promise one frame each with a time of its own (MP4, MOV, Matroska, WebM)
 are entered at the key frame before a window, and every decoded frame is checked against the promise; of H.264, frames
-that nobody wants and no other frame is decoded from are passed over. All others (AVI,
-MPEG-PS and TS, raw streams), and files that break the promise, are read from their start to the last frame wanted.
+that nobody wants and that no other frame is decoded from are passed over. All others (AVI, MPEG-PS and TS, raw
+streams), and files that break the promise, are read from their start to the last frame wanted.
 
 How many frames there are: of the first, as many as packets, which are all read and none decoded; of the others, as many
 as decode, since AVI counts packets that show nothing and packets that show two. Only damage makes the first wrong.
@@ -185,6 +185,8 @@ class ClipFile:
         if self._images is not None:
             return self._of_images(wanted, self._images)
         while self._timeline is not None:
+            if wanted[-1] >= len(self._timeline):
+                raise self._missing(len(self._timeline))
             convert = RgbConverter(self._facts, short_side)
             try:
                 return list(_by_jumps(self._path, self._facts, self._timeline, wanted, convert, self._skips))
@@ -277,8 +279,6 @@ def _by_jumps(
     Raises:
         JumpFailed: a frame is not the one that the timeline promises.
     """
-    if wanted[-1] >= len(timeline):
-        raise JumpFailed
     needed = frozenset(wanted) if skip else None
     frames: Generator[tuple[int, Any], None, None] | None = None
     place = -1
