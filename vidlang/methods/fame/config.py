@@ -79,8 +79,9 @@ class FameConfig:
     # contrast
     dim: int = _option(128, "width of the embedding that clips are compared by")
     queue_size: int = _option(
-        512,
-        "keys of others that a clip is told from; a multiple of batch_size (published: 2048 UCF101, 65536 Kinetics)",
+        64,
+        "keys of others that a clip is told from, two per clip of the last steps; a multiple of batch_size. Where there "
+        "are fewer videos than half of it, clips are told from their own video too (published: 2048, Kinetics 65536)",
     )
     key_momentum: float = _option(
         0.99, "share of the key encoder that stays in each step (published: 0.999, too slow for runs of few steps)"
@@ -94,7 +95,7 @@ class FameConfig:
         10, "steps per epoch at least; few videos come several times, with other windows (published: 1)"
     )
     epochs: int = _option(20, "passes over the videos, at least min_batches steps each (published: 200)")
-    learning_rate: float = _option(0.03, "learning rate of SGD at the start (published: 0.01)")
+    learning_rate: float = _option(0.01, "learning rate of SGD at the start")
     schedule: Literal["cosine", "steps"] = _option(
         "cosine", "the learning rate falls along a half cosine over the epochs, or by lr_gamma at lr_milestones"
     )
