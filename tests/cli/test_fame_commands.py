@@ -141,7 +141,7 @@ def test_mistakes_of_merge_are_one_line(vidlang, two):
 def test_cam_of_a_fresh_network(vidlang, two, tmp_path):
     answer = vidlang("fame", "cam", two[0], "--checkpoint", "random", "-o", "cam.mp4")
     assert answer.code == 0, answer.err
-    assert "clips seen by random (tiny)" in answer.out and "Written: cam.mp4" in answer.out
+    assert "a.mp4: 2 clips seen by random (tiny)" in answer.out and "Written: cam.mp4" in answer.out
     with open_video(tmp_path / "cam.mp4") as reader:
         assert sum(len(batch) for batch in reader.read()) == 20
     one_line(vidlang("fame", "cam", two[0], "-o", "cam.mp4"), 1, "no fame checkpoint", "vidlang train fame")

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from vidlang.report.kernels import DrawnLayer, kernels_png
+from vidlang.report.kernels import DrawnLayer, _short_names, kernels_png
 from vidlang.report.masks import (
     GROUND,
     MAX_ROWS,
@@ -139,6 +139,17 @@ def test_kernels_of_two_networks_have_two_colours_and_the_wider_one_is_higher():
         )
     )
     assert not (one == rgb(CURVE_COLORS[1])).all(-1).any()
+
+
+def test_names_of_layers_lose_what_all_of_them_end_with():
+    edges = np.linspace(-1, 1, 3)
+
+    def shortened(*names: str) -> list[str]:
+        return _short_names([DrawnLayer(name, (0.3,), (np.array([1, 2]),), edges) for name in names])
+
+    assert shortened("a.1.conv.weight", "b.2.conv.weight") == ["a.1", "b.2"]
+    assert shortened("a.conv.weight", "b.weight") == ["a.conv", "b"]
+    assert shortened("weight", "b.weight") == ["weight", "b.weight"] and shortened("a.weight") == ["a"]
 
 
 def test_kernels_need_a_value_for_each_network():

@@ -18,7 +18,8 @@ from vidlang.methods.fame.config import FameConfig
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.predict import Predictor
 from vidlang.methods.fame.windows import mask_frames
-from vidlang.store.checkpoints import write_torch_state
+from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, write_torch_state
+from vidlang.store.video_backbones import ClipRecipe
 from vidlang.video.reader import VideoReader, open_video
 from vidlang.workflows.fame import WindowFacts, windows_of
 from vidlang.workflows.fame_file import MaskFile
@@ -401,6 +402,18 @@ def test_kernels_of_two_networks_are_compared_layer_by_layer(workspace, tmp_path
         report.layers
     )
     assert json.loads(json.dumps(plain)) == plain
+
+
+def test_a_checkpoint_of_the_workspace_is_found_by_its_name_and_the_newest_without(folder, workspace, tmp_path):
+    config = FameConfig()
+    recipe = ClipRecipe(config.num_frames, config.step, config.crop_size, config.short_side)
+    state = build_backbone("tiny", head="embed").state_dict()
+    registry = ModelRegistry(workspace.models_dir)
+    registry.register(ClipCheckpoint("fame", config.to_dict(), recipe, (), state, extra={"name": "mine"}), "mine")
+    assert measure_kernels(workspace, "mine", "random").networks == ("mine", "random")
+    path = folder("v", moving(4))
+    report = show_activations(path, workspace, None, out=tmp_path / "c.png", frame_rate=RATE, device="cpu")
+    assert report.made_by["checkpoint"] == "mine" and report.made_by["num_frames"] == config.num_frames
 
 
 def test_weights_that_are_none_are_refused(workspace, tmp_path):

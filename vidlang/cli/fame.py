@@ -257,8 +257,9 @@ def cam(
     if json:
         print_json(report.to_dict())
     elif not quiet:
-        made_by = report.made_by
-        say(f"{report.video.id}: {len(report.windows)} clips seen by {made_by['checkpoint']} ({made_by['arch']})")
+        made_by, many = report.made_by, len(report.windows)
+        clips = "1 clip" if many == 1 else f"{many} clips"
+        say(f"{report.video.id}: {clips} seen by {made_by['checkpoint']} ({made_by['arch']})")
         for note in report.notes:
             say(f"Note: {note}")
         say(f"Written: {report.file}")

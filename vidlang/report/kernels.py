@@ -50,8 +50,8 @@ def kernels_png(networks: Sequence[str], layers: Sequence[DrawnLayer], *, title:
         upper.suptitle(shorten(title, 110), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         _draw_spreads(upper.subplots(), networks, layers)
         axes = lower.subplots(num_rows, COLUMNS, squeeze=False).ravel()
-        for axis, layer in zip(axes, layers, strict=False):
-            _draw_histogram(axis, layer)
+        for place, (axis, layer, name) in enumerate(zip(axes, layers, _short_names(layers), strict=False)):
+            _draw_histogram(axis, layer, f"{place + 1}. {shorten(name, NAME_LETTERS)}")
         for axis in axes[len(layers) :]:
             axis.set_axis_off()
         lower.supxlabel("value (0 in the middle); height: share of the values", fontsize=8)
@@ -74,7 +74,16 @@ def _draw_spreads(axis: Axes, networks: Sequence[str], layers: Sequence[DrawnLay
     axis.legend(frameon=False, fontsize=8, loc="best")
 
 
-def _draw_histogram(axis: Axes, layer: DrawnLayer) -> None:
+def _short_names(layers: Sequence[DrawnLayer]) -> list[str]:
+    """Names without the last parts, between dots, that all of them share."""
+    parts = [layer.name.split(".") for layer in layers]
+    shared = 0
+    while all(len(own) > shared + 1 for own in parts) and len({own[-1 - shared] for own in parts}) == 1:
+        shared += 1
+    return [".".join(own[: len(own) - shared]) for own in parts]
+
+
+def _draw_histogram(axis: Axes, layer: DrawnLayer, title: str) -> None:
     edges = layer.edges
     for index, counts in enumerate(layer.histograms):
         share = counts / max(int(counts.sum()), 1)
@@ -86,4 +95,4 @@ def _draw_histogram(axis: Axes, layer: DrawnLayer) -> None:
     axis.set_xticks([-reach, 0, reach], [f"{-reach:.2g}", "0", f"{reach:.2g}"], fontsize=6.5)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
-    axis.set_title(shorten(layer.name, NAME_LETTERS), fontsize=7, pad=2)
+    axis.set_title(title, fontsize=7, pad=2)
