@@ -35,7 +35,7 @@ from vidlang.methods.fame.variants import gauss_window, grid_mask
 from vidlang.methods.fame.windows import largest
 
 _IN_CACHE = 2**17
-"""Numbers that are read at once on a CPU: with their differences a megabyte."""
+"""Numbers that are read at once on a CPU: half a megabyte, and as much for their differences."""
 ROUNDING = 1e-4
 """How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
 
@@ -101,12 +101,13 @@ def _cut(score: Tensor, count: int) -> tuple[Tensor, Tensor]:
 # -- reading clips -----------------------------------------------------------------------------------------------------
 
 
-def seed_energy(clips: Tensor) -> Tensor:
+def seed_energy(clips: Tensor, *, work: Tensor | None = None) -> Tensor:
     """How much each pixel changes: absolute frame difference, summed over channels, mean over pairs of frames.
 
-    clips: [B, 3, T, H, W] float    returns: [B, H, W], in 0..3 for clips in 0..1
+    clips: [B, 3, T, H, W] float    work: [B, 3, T - 1, H, W] memory to write differences to
+    returns: [B, H, W], in 0..3 for clips in 0..1
     """
-    differences = (clips[:, :, 1:] - clips[:, :, :-1]).abs_()
+    differences = torch.sub(clips[:, :, 1:], clips[:, :, :-1], out=work).abs_()
     return differences.sum((1, 2)).div_(clips.shape[2] - 1)
 
 
@@ -120,10 +121,12 @@ def _read(clips: Tensor, *, check: bool) -> tuple[Tensor, Tensor]:
     batch, _, _, height, width = clips.shape
     seed = torch.empty(batch, height, width, device=clips.device)
     picture = torch.empty(batch, 3, height, width, device=clips.device)
-    floats, ranges = clips.is_floating_point(), []
+    floats, ranges, work = clips.is_floating_point(), [], torch.empty(0)
     for some, rows in _parts(clips):
         values = clips[some, :, :, rows].float()
-        seed[some, rows] = seed_energy(values)
+        if work.shape[3:] != values.shape[3:]:
+            work = torch.empty_like(values[:, :, 1:])
+        seed[some, rows] = seed_energy(values, work=work)
         picture[some, :, rows] = mean_picture(values)
         if check and floats:
             ranges.append(torch.stack((values.amin(), values.amax())))
@@ -247,20 +250,18 @@ class Hsv(NamedTuple):
 
 def to_hsv(pictures: Tensor) -> Hsv:
     """RGB in 0..1 [B, 3, H, W] → HSV; on ties of the largest channel red goes before green before blue."""
-    red, green, blue = pictures.unbind(1)
     value = pictures.amax(1)
     spread = value - pictures.amin(1)
     divisor = spread.clamp_min(TINY)
-    rc, gc, bc = value - red, value - green, value - blue  # 0 where the channel is the largest
-    sextant = torch.lerp((4 * divisor).add_(gc - rc), (2 * divisor).add_(rc - bc), _is_zero(gc))
-    sextant = torch.lerp(sextant, bc - gc, _is_zero(rc)).div_(divisor).div_(6)
-    hue = sextant.sub_(sextant.floor()).mul_(2 * math.pi)
+    rc, gc, bc = (value[:, None] - pictures).unbind(1)  # 0 where the channel is the largest
+    hue, green, red = gc - rc, rc - bc, bc - gc
+    hue.add_(divisor, alpha=4)
+    green.add_(divisor, alpha=2)
+    # weights of 0 and 1 choose exactly, and without a branch for each pixel
+    hue.lerp_(green, gc.eq_(0)).lerp_(red, rc.eq_(0))
+    hue.div_(divisor).div_(6)
+    hue.sub_(hue.floor()).mul_(2 * math.pi)
     return Hsv(hue, spread.div_(value + EPS), value)
-
-
-def _is_zero(values: Tensor) -> Tensor:
-    """1.0 where a value is 0, else 0.0: as a weight of lerp it chooses exactly, and without a branch for each pixel."""
-    return torch.zeros_like(values).eq_(values)
 
 
 def colour_codes(hsv: Hsv, hue: Hue = "exact") -> Tensor:
@@ -272,8 +273,8 @@ def colour_codes(hsv: Hsv, hue: Hue = "exact") -> Tensor:
     though it is in radians: colours far from each other share bins, and the circle breaks at red.
     """
     angle = hsv.hue * (2 * math.pi) if hue == "reference" else hsv.hue
-    a = _level((hsv.saturation * angle.cos()).add_(1).div_(2))
-    b = _level((hsv.saturation * angle.sin()).add_(1).div_(2))
+    a = _level(angle.cos().mul_(hsv.saturation).add_(1).div_(2))
+    b = _level(angle.sin().mul_(hsv.saturation).add_(1).div_(2))
     c = _level(hsv.value.clone())
     return a.add_(b.sub_(1), alpha=LEVELS).add_(c.sub_(1), alpha=LEVELS**2).int()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,8 @@ class WindowMask:
         if self.num_frames < 2:
             raise ValueError(f"a motion mask needs at least 2 frames of a window, got {self.num_frames}")
         differences, colours = self._difference.take(), self._colour.take()
-        seed = _mean(differences[..., 0] + differences[..., 1] + differences[..., 2], self.num_frames - 1)
-        picture = _mean(colours.transpose(2, 0, 1), self.num_frames)  # [3, H, W]
+        seed = _mean(differences @ np.ones(3, dtype=np.float32), self.num_frames - 1)
+        picture = _mean(np.ascontiguousarray(colours.transpose(2, 0, 1)), self.num_frames)  # [3, H, W]
         self.num_frames = 0
         energy = float(seed.mean(dtype=np.float64))
         if not seed.any():
@@ -186,6 +187,8 @@ def largest(rows: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
     at = rows.shape[1] - count
     lowest = np.partition(rows, at, axis=1)[:, at : at + 1]
     taken = rows >= lowest
+    if np.count_nonzero(taken) == count * len(rows):
+        return taken
     surplus = np.count_nonzero(taken, axis=1) - count
     for row in np.flatnonzero(surplus):  # more are equal to the lowest than there is room for
         taken[row, np.flatnonzero(rows[row] == lowest[row])[-surplus[row] :]] = False
@@ -224,24 +227,27 @@ class _ByteSum:
 
     def add(self, values: NDArray[np.uint8]) -> None:
         if not self._room:
-            self._far, self._room = self._total(), self.FULL
+            self._far, self._room = self._total().astype(np.uint32), self.FULL
             self._near[:] = 0
         np.add(self._near, values, out=self._near)
         self._room -= 1
 
-    def take(self) -> NDArray[np.uint32]:
+    def take(self) -> NDArray[np.float32]:
         """The sum, which then starts anew."""
-        total, self._far, self._room = self._total(), None, self.FULL
+        total = self._total().astype(np.float32)
         self._near[:] = 0
+        self._far, self._room = None, self.FULL
         return total
 
-    def _total(self) -> NDArray[np.uint32]:
-        return self._near.astype(np.uint32) if self._far is None else self._far + self._near
+    def _total(self) -> NDArray[Any]:
+        return self._near if self._far is None else self._far + self._near
 
 
-def _mean(total: NDArray[np.uint32], count: int) -> NDArray[np.float32]:
-    """Of ``count`` sums of bytes, in units of 0..1. Rounded twice, as tensors of bytes are."""
-    return total.astype(np.float32, order="C") / np.float32(count) / np.float32(255)
+def _mean(total: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Of ``count`` sums of bytes, in units of 0..1; in place. Rounded twice, as tensors of bytes are."""
+    total /= count
+    total /= 255
+    return total
 
 
 def _blur_matrix(length: int, taps: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -287,27 +293,48 @@ def _colour_codes(picture: NDArray[np.float32], hue: Hue) -> NDArray[np.int64]:
     red, green, blue = picture
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)
-    saturation, divisor = spread / (value + np.float32(EPS)), np.maximum(spread, np.float32(TINY))
-    rc, gc, bc = value - red, value - green, value - blue
-    sextant = np.where(gc == 0, 2 * divisor + (rc - bc), 4 * divisor + (gc - rc))
-    turn = np.where(rc == 0, bc - gc, sextant) / divisor / 6
-    angle = (turn - np.floor(turn)) * np.float32(2 * math.pi)
+    divisor = np.maximum(spread, np.float32(TINY))
+    rc, gc, bc = value - picture  # 0 where the channel is the largest
+    angle, green, red = gc - rc, rc - bc, bc - gc
+    angle += 4 * divisor
+    green += 2 * divisor
+    from_red, from_green = rc == 0, gc == 0
+    # sums of products, of which one factor is 1: choosing pixel by pixel is slower
+    red *= from_red
+    green *= from_green & ~from_red
+    angle *= ~(from_red | from_green)
+    angle += green
+    angle += red
+    angle /= divisor
+    angle /= 6
+    angle -= np.floor(angle)
+    angle *= 2 * math.pi
     if hue == "reference":
-        angle *= np.float32(2 * math.pi)
-    a = _level((saturation * np.cos(angle) + 1) / 2)
-    b = _level((saturation * np.sin(angle) + 1) / 2)
-    codes = a + LEVELS * (b - 1) + LEVELS**2 * (_level(value) - 1)
+        angle *= 2 * math.pi
+    saturation = spread / (value + np.float32(EPS))
+    a, b = np.cos(angle), np.sin(angle)
+    for part in (a, b):
+        part *= saturation
+        part += 1
+        part /= 2
+    codes = _level(a)
+    codes += (_level(b) - 1) * LEVELS
+    codes += (_level(value) - 1) * LEVELS**2
     return codes.astype(np.int64)
 
 
 def _level(share: Picture) -> Picture:
-    return np.rint((LEVELS - 1) * share + 1)
+    """0..1 → 1..10, half to even; in place."""
+    share *= LEVELS - 1
+    share += 1
+    return np.rint(share, out=share)
 
 
 def _posterior(codes: NDArray[np.int64], seed: Picture) -> Picture:
     """seed: [H, W] scaled    returns: [H, W]"""
     foreground = _histogram(codes, _top(seed, int(FOREGROUND_SHARE * seed.size)))
-    background = _histogram(codes, ~_top(seed, seed.size - int(BACKGROUND_SHARE * seed.size))) + 1
+    background = _histogram(codes, ~_top(seed, seed.size - int(BACKGROUND_SHARE * seed.size)))
+    background += 1
     foreground /= foreground.sum() + np.float32(EPS)
     background /= background.sum() + np.float32(EPS)
     return (foreground / (foreground + background))[codes]
