@@ -95,7 +95,7 @@ class Views:
 
     def _merged(self, clips: Tensor, others: Tensor, generator: torch.Generator, counts: list[_Counts]) -> Tensor:
         """The clips' foregrounds before backgrounds of each other, or before the other window of the same video."""
-        masks = clip_masks(clips, self.mask_options)
+        masks = clip_masks(clips, self.mask_options, check=False)  # bytes, cut and resized: in 0..1
         if self.config.background == "intra":
             counts.append(_Counts.of(masks, masks.moves))
             return merge_with(clips, masks, others)

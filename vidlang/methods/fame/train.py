@@ -219,7 +219,7 @@ class Trainer:
         loss = checked_loss(done.loss, self.epoch + 1)
         clips = len(views.query)
         return np.array(
-            [1, clips, loss * clips, done.accuracy() * clips, views.merged, views.still, views.masked, views.area]
+            [clips, loss * clips, done.accuracy() * clips, views.merged, views.still, views.masked, views.area]
         )
 
     def _means(self, sums: NDArray[np.float64], seconds: float) -> dict[str, float]:
@@ -268,8 +268,8 @@ class Trainer:
         return (f"nothing moves in {share:.0%} of the clips, which therefore kept their background",)
 
 
-_COUNTS = ("steps", "clips", "loss", "top1", "merged", "still", "masked", "area")
-"""What a step counts; all but the first are sums over its clips."""
+_COUNTS = ("clips", "loss", "top1", "merged", "still", "masked", "area")
+"""What a step counts: sums over its clips."""
 
 
 def passes(source: Source, epoch: int, min_batches: int) -> Iterator[ClipBatch]:
