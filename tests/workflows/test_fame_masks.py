@@ -314,7 +314,7 @@ def test_the_same_video_gives_the_background_at_a_drawn_distance(folder, workspa
     # the upper rows are in the mask: all of the ground changes alike, and among equals the first are taken
     assert abs(int(np.median(shown[0][-8:, :8])) - corner) <= 3
     again, same = merged(1)
-    assert same == distance and np.abs(shown - again).max() <= 12  # the coder's threads may round otherwise
+    assert same == distance and np.abs(shown - again).mean() < 1  # the coder's threads may round otherwise
     assert len({merged(seed)[1] for seed in range(1, 5)}) > 1
 
 
