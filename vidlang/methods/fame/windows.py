@@ -71,7 +71,7 @@ class WindowMask:
         taps = gaussian_taps(options.blur_size(*size)).astype(np.float64)
         self._blurs = _blur_matrix(size[0], taps), _blur_matrix(size[1], taps)
         self._reach = len(taps) // 2
-        self._previous, self._work = np.empty((2, *size, 3), dtype=np.uint8)
+        self._frame, self._previous, self._work = np.empty((3, *size, 3), dtype=np.int16)
         self._difference, self._colour = _ByteSum((*size, 3)), _ByteSum((*size, 3))
         self.num_frames = 0
         """Of the window so far."""
@@ -86,12 +86,12 @@ class WindowMask:
             raise ValueError(
                 f"a frame must be uint8 [{self.size[0]}, {self.size[1]}, 3], got {frame.dtype} {frame.shape}"
             )
+        self._frame, self._previous = self._previous, self._frame
+        np.copyto(self._frame, frame)
         if self.num_frames:
-            larger = np.maximum(frame, self._previous, out=self._work)
-            smaller = np.minimum(frame, self._previous, out=self._previous)
-            self._difference.add(np.subtract(larger, smaller, out=self._work))
-        self._colour.add(frame)
-        np.copyto(self._previous, frame)
+            difference = np.subtract(self._frame, self._previous, out=self._work)
+            self._difference.add(np.abs(difference, out=difference))
+        self._colour.add(self._frame)
         self.num_frames += 1
 
     def finish(self) -> FrameMask:
@@ -106,8 +106,8 @@ class WindowMask:
         seed = _mean(differences @ np.ones(3, dtype=np.float32), self.num_frames - 1)
         picture = _mean(np.ascontiguousarray(colours.transpose(2, 0, 1)), self.num_frames)  # [3, H, W]
         self.num_frames = 0
-        energy = float(seed.mean(dtype=np.float64))
-        if not seed.any():
+        energy = float(seed.mean())
+        if not energy:
             return FrameMask(np.zeros(self.size, dtype=np.bool_), False, energy, seed, np.zeros_like(seed))
         mask, score = self._cut(seed, picture)
         return FrameMask(mask, True, energy, seed, score)
@@ -216,7 +216,7 @@ def cell_of(length: int) -> NDArray[np.int64]:
 
 
 class _ByteSum:
-    """Sum of byte arrays of one shape: 16 bits a number, which are carried over before they are full."""
+    """Sum of arrays with values of bytes: 16 bits a number, which are carried over before they are full."""
 
     FULL = (2**16 - 1) // 255
 
@@ -225,11 +225,11 @@ class _ByteSum:
         self._far: NDArray[np.uint32] | None = None
         self._room = self.FULL
 
-    def add(self, values: NDArray[np.uint8]) -> None:
+    def add(self, values: NDArray[np.int16]) -> None:
         if not self._room:
             self._far, self._room = self._total().astype(np.uint32), self.FULL
             self._near[:] = 0
-        np.add(self._near, values, out=self._near)
+        np.add(self._near, values.view(np.uint16), out=self._near)
         self._room -= 1
 
     def take(self) -> NDArray[np.float32]:
