@@ -18,7 +18,7 @@ from vidlang.core.errors import BadCheckpoint, BadInput
 from vidlang.methods.fame.augment import Views
 from vidlang.methods.fame.config import preset
 from vidlang.methods.fame.predict import Predictor, without_head
-from vidlang.methods.fame.train import TrainState, fit, new_moco, passes
+from vidlang.methods.fame.train import TrainState, fit, new_moco, passes, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator
 
 
@@ -190,6 +190,18 @@ def test_bfloat16_trains_float32_weights_and_float16_needs_a_gpu():
     assert math.isfinite(result.history[0]["loss"])
     with pytest.raises(BadInput, match="precision float16 needs a CUDA device, here is cpu"):
         fit(source_of(8), small(precision="float16"))
+
+
+def test_float16s_scale_survives_in_the_state_and_stays_out_of_the_weights():
+    before, after = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (256.0, 8.0))
+    weights = {"queue": torch.ones(2)}
+    state = TrainState(1, weights | scaler_state(before), {}, {}, 1)
+    stored = TrainState.from_parts(state.tensors(), json.loads(json.dumps(state.numbers())))
+    assert equal(without_scaler(stored, after).model, weights)
+    assert after.state_dict() == before.state_dict()
+    off = torch.amp.GradScaler("cpu", enabled=False)
+    assert scaler_state(off) == {}
+    assert equal(without_scaler(stored, off).model, weights)
 
 
 def test_clips_without_motion_are_said():
