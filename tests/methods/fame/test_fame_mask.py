@@ -15,6 +15,7 @@ from vidlang.core.errors import BadInput
 from vidlang.methods.fame.mask import (
     Hsv,
     Samples,
+    _largest,
     clip_masks,
     colour_codes,
     colour_histogram,
@@ -265,6 +266,14 @@ def test_equal_values_are_taken_by_index():
     assert top(values, 6).all()
 
 
+@pytest.mark.parametrize("count", [0, 1, 7, 30, 49, 60])
+def test_the_rule_is_the_same_on_every_device(count):
+    rows = torch.randint(0, 6, (4, 60), generator=torch.Generator().manual_seed(0)).float()
+    taken = _largest(rows, count)
+    assert taken.sum(1).tolist() == [count] * 4
+    assert torch.equal(taken, top(rows[:, None], count)[:, 0])
+
+
 def test_samples_never_share_a_pixel_even_where_most_is_still():
     seed = torch.zeros(1, 10, 10)
     seed[0, 0, :3] = torch.tensor([0.5, 1.0, 0.7])
@@ -366,6 +375,20 @@ def test_large_clips_are_read_in_strips_with_the_same_mask():
     clips = moving_clips(batch=1, frames=3, height=150, width=200).float() / 255  # two strips
     assert_close(clip_masks(clips).energy, seed_energy(clips).mean((1, 2)))
     assert torch.equal(clip_masks(clips, MaskOptions(method="seed", raw=True)).mask, top(seed_energy(clips), 15000))
+
+
+def test_mixed_precision_around_it_changes_no_mask():
+    clips = moving_clips(height=40, width=40).float() / 255
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = clip_masks(clips)
+    assert torch.equal(inside.score, clip_masks(clips).score)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_clips_of_other_precisions_are_masked_too(dtype):
+    clips = moving_clips(height=40, width=40).float() / 255
+    options = MaskOptions(method="seed")
+    assert (clip_masks(clips.to(dtype), options).mask != clip_masks(clips, options).mask).float().mean() < 0.01
 
 
 def test_no_gradient_runs_through_masks():

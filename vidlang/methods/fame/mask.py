@@ -228,12 +228,17 @@ def top(values: Tensor, count: int) -> Tensor:
     rows = values.reshape(len(values), -1)  # [B, H W]
     if values.device.type == "cpu":  # numpy finds a rank several times faster
         return torch.from_numpy(largest(rows.numpy(), count)).view(values.shape)
+    return _largest(rows, count).view(values.shape)
+
+
+def _largest(rows: Tensor, count: int) -> Tensor:
+    """``windows.largest`` on any device, without waiting for it. rows: [B, N]"""
     if count == 0:
-        return torch.zeros_like(values, dtype=torch.bool)
+        return torch.zeros_like(rows, dtype=torch.bool)
     lowest = rows.kthvalue(rows.shape[1] - count + 1, dim=1, keepdim=True).values
     above, level = rows > lowest, rows == lowest
     first = level.cumsum(1) <= count - above.sum(1, keepdim=True)
-    return (above | (level & first)).view(values.shape)
+    return above | (level & first)
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ def draw_order(batch: int, generator: torch.Generator | None = None, *, fixed_po
     return order
 
 
+@torch.no_grad()
 def merge(clips: Tensor, masks: ClipMasks, order: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Each clip's foreground before the clip that ``order`` names. A clip that does not move stays whole.
 
@@ -48,6 +49,7 @@ def merge(clips: Tensor, masks: ClipMasks, order: Tensor, *, out: Tensor | None 
     return _merge(clips, masks, [clips[index] for index in order.tolist()], out)
 
 
+@torch.no_grad()
 def merge_with(clips: Tensor, masks: ClipMasks, backgrounds: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Each clip's foreground before its own row of ``backgrounds``, such as another window of the same video.
 
@@ -75,7 +77,6 @@ def _kept(clips: Tensor, masks: ClipMasks) -> Tensor:
     return masks.mask | ~masks.moves[:, None, None]
 
 
-@torch.no_grad()
 def _merge(clips: Tensor, masks: ClipMasks, backgrounds: list[Tensor], out: Tensor | None) -> Tensor:
     """On a CPU, clip by clip, without a branch for each pixel, which would take several times as long.
 
