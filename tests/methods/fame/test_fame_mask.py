@@ -452,6 +452,7 @@ def test_clips_smaller_than_the_blur_are_refused():
         ({"method": "colour"}, "method must be one of fame, seed, grid, gauss, got 'colour'"),
         ({"hue": "right"}, "hue must be one of exact, reference, got 'right'"),
         ({"crop_size": 0}, "crop_size must be at least 1 pixel, got 0"),
+        ({"raw": True}, "raw is an option of the mask seed, the mask here is fame"),
     ],
 )
 def test_options_that_make_no_mask_are_refused(changes, message):

@@ -65,6 +65,8 @@ class MaskOptions:
             raise BadInput(f"A mask's beta is the share of pixels that it covers, from 0 to 1, got {self.beta}.")
         if self.crop_size is not None and self.crop_size < 1:
             raise BadInput(f"A mask's crop_size must be at least 1 pixel, got {self.crop_size}.")
+        if self.raw and self.method != "seed":
+            raise BadInput(f"raw is an option of the mask seed, the mask here is {self.method}: leave raw out.")
 
     def blur_size(self, height: int, width: int) -> int:
         """Taps of the blur of pictures of that size.
