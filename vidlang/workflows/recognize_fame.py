@@ -163,7 +163,8 @@ class _Recognition:
         scores = recognition_scores(said.rows, right)
         trained = self._checkpoint(result, run.path.name, scores)
         save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
-        write_bytes(run.path / "curves.png", curves_png(panels(result.history), title=f"fame {run.path.name}"))
+        picture = curves_png(panels(result.history), best_epoch=result.best_epoch, title=f"fame {run.path.name}")
+        write_bytes(run.path / "curves.png", picture)
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=run.path.name, replace=True)
         run.finish()
         return TrainFameReport(

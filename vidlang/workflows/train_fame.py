@@ -155,7 +155,8 @@ class _Pretraining:
         name = run.path.name
         trained = self._checkpoint(result, name)
         save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
-        write_bytes(run.path / "curves.png", curves_png(panels(result.history), title=f"fame {name}"))
+        picture = curves_png(panels(result.history), best_epoch=result.best_epoch, title=f"fame {name}")
+        write_bytes(run.path / "curves.png", picture)
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=name, replace=True)
         run.finish()
         return TrainFameReport(

@@ -454,7 +454,7 @@ class TrainFameReport:
         }
 
 
-NOT_DRAWN = ("epoch", "learning_rate", "clips_per_second", "still", "area", "seconds")
+NOT_DRAWN = ("epoch", "learning_rate", "clips_per_second", "merged", "still", "area")
 """What a log line holds beside losses and shares."""
 
 
