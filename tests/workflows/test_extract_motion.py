@@ -20,8 +20,6 @@ from vidlang.workflows.gallery import GalleryOptions
 from vidlang.workflows.pixels import motion_watch, still_blurred
 from vidlang.workflows.recipe import RecipeChanges, make_recipe
 from vidlang.workflows.retrieve import RetrieveOptions, retrieve
-from vidlang.workflows.score import ScoreOptions, score
-from vidlang.workflows.train_vadclip import TrainOptions, train_vadclip
 
 SIDE = 64
 POOL = Motion("pool", "seed", 0.2)
@@ -261,17 +259,6 @@ def labelled_films(tmp_path: Path) -> Path:
     for number in range(6):
         film(tmp_path / "set" / ("normal", "fight")[number % 2] / f"{number}.mp4", 50, shift=30 * number)
     return tmp_path / "set"
-
-
-def test_a_checkpoint_scores_other_videos_by_the_recipe_it_was_trained_on(tmp_path, workspace, cache, encoder):
-    wanted = recipe()
-    extract([labelled_films(tmp_path)], cache, wanted, lambda: encoder)
-    small = {"visual_length": 8, "attn_window": 4, "attn_heads": 2, "epochs": 1, "batch_size": 4}
-    train_vadclip(workspace, TrainOptions(changes=small, name="run", device="cpu", val_fraction=0))
-    film(tmp_path / "new" / "x.mp4", 40, shift=5)
-    report = score([tmp_path / "new"], workspace, ScoreOptions(plot=False, device="cpu"))
-    assert report.num_failed == 0 and FeatureRecipe.from_dict(report.made_by["recipe"]) == wanted
-    assert FeatureKey("x.mp4", wanted) in cache and cache.recipes() == [wanted]
 
 
 def test_a_query_video_is_extracted_as_the_gallery_was(tmp_path, workspace, cache, encoder):

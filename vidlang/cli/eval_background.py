@@ -122,7 +122,7 @@ def _show(report: BackgroundReport) -> None:
     masks = f"{report.masks.method}, beta {report.masks.beta:g}"
     say(f"checkpoint {made_by.get('checkpoint')}, encoder {made_by.get('encoder')}; masks {masks}")
     print_table(
-        ["clips", "n", "change", "shift", "flips", "AUC", "after", "ranks"],
+        ["background", "clips", "change", "shift", "flips", "AUC", "after", "ranks"],
         [
             [
                 row.name,
@@ -137,10 +137,8 @@ def _show(report: BackgroundReport) -> None:
             for row in report.rows
         ],
     )
-    say(
-        f"change, shift: mean of absolute and of signed differences of a clip's highest score; flips: across "
-        f"{report.threshold:.2f}; AUC as it is and after; ranks: Spearman's correlation"
-    )
+    say("change, shift: mean absolute and signed difference of clips' highest scores")
+    say(f"flips: across the threshold {report.threshold:.2f}; AUC as they are, after; Spearman's ranks")
     for note in report.notes:
         warn(f"Note: {note}")
 

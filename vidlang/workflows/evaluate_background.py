@@ -36,12 +36,12 @@ from vidlang.workflows.fame_merge import MergeOptions, merge_videos
 from vidlang.workflows.score import ScoreOptions, ScoreReport, score
 
 KINDS = {
-    "rewritten": "only written again",
-    "same": "background of the same class",
-    "other": "background of another abnormal class",
-    "across": "background across normal and abnormal",
+    "rewritten": "own, written again",
+    "same": "same class",
+    "other": "another abnormal class",
+    "across": "across normal, abnormal",
 }
-"""What is done to a clip → the row that reports it."""
+"""What is done to a clip → whose background it has, as the report says it."""
 LEAST_FOR_RANKS = 3
 
 
@@ -386,8 +386,8 @@ def _rows(swaps: Sequence[Swap], threshold: float) -> list[BackgroundRow]:
         chosen = [swap for swap in swaps if swap.kind == kind and swap.moves]
         parts = [(name, chosen)]
         if kind == "across":
-            parts.append(("  normal before abnormal", [swap for swap in chosen if not swap.abnormal]))
-            parts.append(("  abnormal before normal", [swap for swap in chosen if swap.abnormal]))
+            parts.append(("  normal over abnormal", [swap for swap in chosen if not swap.abnormal]))
+            parts.append(("  abnormal over normal", [swap for swap in chosen if swap.abnormal]))
         rows += [_row(title, part, threshold) for title, part in parts if part]
     return rows
 
