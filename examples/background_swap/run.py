@@ -191,7 +191,9 @@ def config_of(arguments: argparse.Namespace, mask: str, num_films: int) -> FameC
     if arguments.num_frames is not None:
         changes["num_frames"] = arguments.num_frames
     config = preset("small", arch="tiny", min_batches=1, **changes)
-    return replace(config, epochs=max(1, round(arguments.steps / max(num_films // config.batch_size, 1))))
+    steps = max(num_films // config.batch_size, 1)
+    queue_size = max(num_films // 2 // config.batch_size, 1) * config.batch_size  # or it holds keys of the same films
+    return replace(config, epochs=max(1, round(arguments.steps / steps)), queue_size=queue_size)
 
 
 def show(rows: Sequence[dict[str, object]]) -> None:

@@ -151,9 +151,13 @@ def test_the_preset_follows_the_network_and_published_files_are_started_from(wor
 def test_batches_fit_the_videos_and_the_processes():
     small = FameConfig(batch_size=16, queue_size=512)
     config, notes = fitted_batches(small, 6, {}, 1)
-    assert (config.batch_size, config.queue_size) == (6, 510) and "there are 6 videos" in notes[0]
+    assert (config.batch_size, config.queue_size) == (6, 6)
+    assert len(notes) == 2 and "a batch has 6, not 16" in notes[0] and "the queue has 6 keys, not 512" in notes[1]
     assert fitted_batches(small, 7, {}, 2)[0].batch_size == 6
-    assert fitted_batches(small, 16, {}, 4) == (small, [])
+    assert fitted_batches(small, 1024, {}, 4) == (small, [])
+    assert fitted_batches(small, 1023, {}, 4)[0].queue_size == 496  # no key of a video among those of the others
+    config, notes = fitted_batches(small, 100, {"queue_size": 512}, 1)
+    assert config == small and "holds keys of the same video" in notes[0]
     for asked, num_videos, processes, why in (
         ({"batch_size": 16}, 6, 1, "--batch-size is 16 but there are 6 videos"),
         ({}, 1, 1, "at least 2 videos"),

@@ -349,7 +349,8 @@ MOST_TURNS = 1_000_000
 
 
 def fitted_batches(config: Any, num_videos: int, asked: Mapping[str, Any], group_size: int) -> tuple[Any, list[str]]:
-    """The config with batches that the videos fill and the processes share evenly; what was changed.
+    """The config with batches that the videos fill and the processes share evenly, and a queue that few videos allow;
+    what was changed.
 
     Raises:
         BadInput: batches that were asked for and cannot be.
@@ -359,19 +360,34 @@ def fitted_batches(config: Any, num_videos: int, asked: Mapping[str, Any], group
         raise BadInput(f"Training needs at least 2 videos, got {num_videos}: clips are told from those of others.")
     if size % group_size:
         raise BadInput(f"--batch-size {size} cannot be shared by {group_size} processes; give a multiple of it.")
-    if size <= num_videos:
-        return config, []
-    if "batch_size" in asked:
-        raise BadInput(f"--batch-size is {size} but there are {num_videos} videos. Lower it, or leave it out.")
-    size = num_videos // group_size * group_size
-    if size < 2:
-        raise BadInput(f"{num_videos} videos are too few for {group_size} processes. Use fewer processes.")
+    notes = []
+    if size > num_videos:
+        if "batch_size" in asked:
+            raise BadInput(f"--batch-size is {size} but there are {num_videos} videos. Lower it, or leave it out.")
+        size = num_videos // group_size * group_size
+        if size < 2:
+            raise BadInput(f"{num_videos} videos are too few for {group_size} processes. Use fewer processes.")
+        notes.append(f"there are {num_videos} videos, so a batch has {size}, not {config.batch_size}")
     changes: dict[str, Any] = {"batch_size": size}
     if isinstance(config, FameConfig):
-        changes["queue_size"] = max(1, config.queue_size // size) * size
-    return replace(config, **changes), [
-        f"there are {num_videos} videos, so a batch has {size}, not {config.batch_size}"
-    ]
+        changes["queue_size"], note = _fitted_queue(config.queue_size, size, num_videos, "queue_size" in asked)
+        notes += [note] if note else []
+    return replace(config, **changes), notes
+
+
+def _fitted_queue(queue_size: int, batch_size: int, num_videos: int, asked: bool) -> tuple[int, str | None]:
+    """A multiple of the batch, and what must be said.
+
+    Two keys of every video enter the queue in each pass. One that is longer than half of the videos often holds keys of
+    the very video that is to be told from it. The published ones hold a quarter or less.
+    """
+    whole = max(1, queue_size // batch_size) * batch_size
+    most = max(1, num_videos // 2 // batch_size) * batch_size
+    if whole <= most:
+        return whole, None
+    if asked:
+        return whole, f"a queue of {whole} keys holds keys of the same video, since there are {num_videos}"
+    return most, f"there are {num_videos} videos, so the queue has {most} keys, not {queue_size}"
 
 
 def batches_of(
