@@ -24,7 +24,9 @@ from vidlang.methods.fame.config import (
     preset,
 )
 from vidlang.store.checkpoints import (
+    FACTS,
     STATE,
+    WEIGHTS,
     ModelRegistry,
     load_train_state,
     read_torch_state,
@@ -111,9 +113,11 @@ def find_network(workspace: Workspace, name: str | None) -> Network:
     """
     if name == RANDOM:
         return Network(RANDOM, None, preset("small"))
-    if name is not None and Path(name).is_file() and Path(name).name not in ("model.safetensors", "checkpoint.json"):
-        return _published(Path(name))
-    checkpoint = ModelRegistry(workspace.models_dir).find_clips(METHOD, name)
+    registry = ModelRegistry(workspace.models_dir)
+    file = None if name in {summary.name for summary in registry.list(METHOD)} else Path(name or "")
+    if file is not None and file.is_file() and file.name not in (WEIGHTS, FACTS):
+        return _published(file)
+    checkpoint = registry.find_clips(METHOD, name)
     kind = str(checkpoint.extra.get("kind", "pretrain"))
     if kind not in CONFIGS:
         raise UnknownName("kind of FAME checkpoint", kind, CONFIGS)
