@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vidlang.workflows.fame_merge import MergeReport
     from vidlang.workflows.fame_networks import WeightsReport
 
-TITLE = "What moves, apart from where it happens: mask, merge, and what networks look at."
+TITLE = "What moves, apart from where it happens: masks, merging, networks."
 app = typer.Typer(help=TITLE, no_args_is_help=True)
 
 
@@ -53,7 +53,7 @@ CheckpointOption = Annotated[
 
 @app.callback()
 def top() -> None:
-    """What moves, apart from where it happens: mask, merge, and what networks look at."""
+    """What moves, apart from where it happens: masks, merging, networks."""
 
 
 def mask(
