@@ -18,6 +18,7 @@ from vidlang.methods.fame.config import FameConfig
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.predict import Predictor
 from vidlang.methods.fame.windows import mask_frames
+from vidlang.report.masks import SheetRow
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, write_torch_state
 from vidlang.store.video_backbones import ClipRecipe
 from vidlang.video.reader import VideoReader, open_video
@@ -173,6 +174,25 @@ def test_where_nothing_moves_the_mask_is_empty_and_a_warning_counts_the_windows(
         assert found["masks"].any((1, 2)).tolist() == found["moves"].tolist() == [True, True, False, False]
 
 
+def test_a_sheet_shows_the_windows_that_move_most_in_order_of_time(folder, workspace, tmp_path, monkeypatch):
+    drawn: list[SheetRow] = []
+
+    def sheet(title: str, columns: object, rows: list[SheetRow], **_: object) -> bytes:
+        assert title.startswith("v: the 6 windows of 9 that move most; seed, beta 0.2")
+        drawn.extend(rows)
+        return b"drawn"
+
+    monkeypatch.setattr("vidlang.workflows.fame_mask.sheet_png", sheet)
+    changes = [5, 0, 30, 10, 40, 0, 50, 20, 60]  # grey levels that change inside each window of two frames
+    frames = [shade for change in changes for shade in shades(100, 100 + change)]
+    options = MaskVideoOptions(masks=SEED, window=2, out=tmp_path / "m.png", frame_rate=RATE)
+    [video] = mask_videos([folder("v", frames)], workspace, options).videos
+    assert [round(window.energy) for window in video.windows] == changes
+    assert [round(row.start * RATE) // 2 for row in drawn] == [2, 3, 4, 6, 7, 8]
+    assert [round(float(row.heat.mean())) for row in drawn] == [30, 10, 40, 50, 20, 60]
+    assert (tmp_path / "m.png").read_bytes() == b"drawn"
+
+
 def test_the_video_shows_the_mask_or_what_moves(folder, workspace, tmp_path):
     path = folder("v", moving(10))
     for plain in (True, False):
@@ -203,12 +223,13 @@ def test_a_folder_gets_every_kind_of_every_video_and_a_report(folder, workspace,
     assert frames_of(tmp_path / "out" / "a.mp4").shape == (6, 24, 32, 3)
 
 
-def test_one_of_several_videos_may_fail_and_a_single_one_says_why(folder, workspace, tmp_path):
+def test_one_of_several_videos_may_fail_and_a_single_one_says_why(folder, workspace, tmp_path, notes):
     (tmp_path / "videos").mkdir()
     folder("videos/good", moving(6))
     folder("videos/one", moving(1))
     options = MaskVideoOptions(kinds=("png",), out=tmp_path / "out", frame_rate=RATE)
-    report = mask_videos([tmp_path / "videos"], workspace, options)
+    report = mask_videos([tmp_path / "videos"], workspace, options, notes)
+    assert notes.done == {"mask": pytest.approx(2)} and notes.messages[0].startswith("failed: one has one frame")
     assert report.num_failed == 1 and [video.video.id for video in report.videos] == ["good"]
     assert "one has one frame" in report.to_dict()["failed"][0]["reason"]
     with pytest.raises(BadVideo, match="one has one frame"):

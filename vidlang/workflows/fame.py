@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from vidlang.core import BadInput, BadVideo, VideoInfo
+from vidlang.core.progress import Task
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.windows import FrameMask, WindowMask
 from vidlang.store.workspace import Workspace
@@ -144,6 +146,27 @@ def summary_of(
         return summary
     said = f"no motion in {summary.num_still} of {len(windows)} windows; {still}"
     return replace(summary, warnings=(*summary.warnings, said))
+
+
+class OneVideo:
+    """Tells a task, whose unit is a video, how much of one has passed; at the end all of it, also where it failed."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._told = task, 0.0
+
+    def __enter__(self) -> OneVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.passed(1, 1)
+
+    def passed(self, frames: int, num_frames: int) -> None:
+        """num_frames: of the video, 0 where its header does not say"""
+        share = min(frames / num_frames, 1.0) if num_frames else 0.0
+        self._task.advance(share - self._told)
+        self._told = share
 
 
 def results_folder(workspace: Workspace, verb: str) -> Path:

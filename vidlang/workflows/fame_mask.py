@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from vidlang.core import BadInput, Outcome, Progress, VidlangError
-from vidlang.core.progress import Task
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.report.masks import MAX_ROWS, Pixels, SheetRow, black_and_white, over_mask, sheet_png
 from vidlang.store.atomic import write_bytes, write_text
@@ -23,6 +22,7 @@ from vidlang.workflows.fame import (
     WINDOW,
     MaskedWindow,
     MotionSummary,
+    OneVideo,
     WindowFacts,
     check_target,
     check_window,
@@ -113,7 +113,8 @@ def mask_videos(
     with progress.task("mask", total=len(videos), unit="video") as task:
         for (video_id, path), files in zip(videos, targets, strict=True):
             try:
-                summary = _mask_video(video_id, path, files, options, task)
+                with OneVideo(task) as told:
+                    summary = _mask_video(video_id, path, files, options, told)
             except VidlangError as error:
                 if len(videos) == 1:
                     raise
@@ -155,7 +156,7 @@ def _names_file(out: Path | None) -> bool:
 
 
 def _mask_video(
-    video_id: str, path: Path, files: dict[str, Path], options: MaskVideoOptions, task: Task
+    video_id: str, path: Path, files: dict[str, Path], options: MaskVideoOptions, told: OneVideo
 ) -> MotionSummary:
     """One pass over one video writes all its files."""
     with (
@@ -164,7 +165,7 @@ def _mask_video(
     ):
         arrays = stack.enter_context(MaskFile(files["npz"])) if "npz" in files else None
         notes = _Notes(_Strongest() if "png" in files else None, arrays)
-        windows = _watched(masked_windows(reader, options.masks, options.window), notes, reader, task)
+        windows = _watched(masked_windows(reader, options.masks, options.window), notes, reader, told)
         if "mp4" in files:
             write_video(files["mp4"], _pictures(windows, options.plain), reader.info.frame_rate)
         else:
@@ -207,9 +208,10 @@ class _Strongest:
         return sorted((row for _, row in self._kept), key=lambda row: row.start)
 
 
-def _watched(windows: Iterator[MaskedWindow], notes: _Notes, reader: VideoReader, task: Task) -> Iterator[MaskedWindow]:
+def _watched(
+    windows: Iterator[MaskedWindow], notes: _Notes, reader: VideoReader, told: OneVideo
+) -> Iterator[MaskedWindow]:
     """The same windows, noted as they pass."""
-    num_frames, shown = max(reader.info.num_frames, 1), 0.0
     for window in windows:
         notes.facts.append(window.facts)
         if notes.strongest is not None:
@@ -217,10 +219,7 @@ def _watched(windows: Iterator[MaskedWindow], notes: _Notes, reader: VideoReader
         if notes.arrays is not None:
             notes.arrays.add(window.found.mask)
         yield window
-        share = min(window.facts.frames[1] / num_frames, 1.0)
-        task.advance(share - shown)
-        shown = share
-    task.advance(1.0 - shown)
+        told.passed(window.facts.frames[1], reader.info.num_frames)
 
 
 def _pictures(windows: Iterator[MaskedWindow], plain: bool) -> Iterator[Pixels]:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import BadInput, Progress
-from vidlang.core.progress import Task
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.windows import merge_frames
 from vidlang.store.names import safe_component
@@ -25,6 +24,7 @@ from vidlang.video.writer import write_video
 from vidlang.workflows.fame import (
     WINDOW,
     MotionSummary,
+    OneVideo,
     WindowFacts,
     check_target,
     check_window,
@@ -114,9 +114,13 @@ def merge_videos(
     check_target(target, [foreground, other], [".mp4"])
     with open_video(foreground, short_side=options.size, frame_rate=options.frame_rate) as reader:
         start = _drawn_start(foreground, reader, options) if options.intra else 0.0
-        with progress.task("merge", total=1, unit="video") as task, Background(other, start, options) as behind:
+        with (
+            progress.task("merge", total=1, unit="video") as task,
+            OneVideo(task) as told,
+            Background(other, start, options) as behind,
+        ):
             facts: list[WindowFacts] = []
-            merged = _merged(reader, behind, facts, options, task)
+            merged = _merged(reader, behind, facts, options, told)
             write_video(target, merged, reader.info.frame_rate)
         summary = summary_of(reader, facts, "their frames stay unmerged")
     notes = behind.notes(summary.video.size)
@@ -205,20 +209,16 @@ def _generator(reader: VideoReader, start: float) -> Generator[Any, None, None]:
 
 
 def _merged(
-    reader: VideoReader, behind: Background, facts: list[WindowFacts], options: MergeOptions, task: Task
+    reader: VideoReader, behind: Background, facts: list[WindowFacts], options: MergeOptions, told: OneVideo
 ) -> Iterator[Pixels]:
     """The frames of the merged video; what is known of each window goes to ``facts``."""
-    num_frames, shown = max(reader.info.num_frames, 1), 0.0
     for window in masked_windows(reader, options.masks, options.window):
         facts.append(window.facts)
         frames = window.batch.frames
         height, width = frames.shape[1:3]
         backgrounds = behind.at(window.batch.seconds[:, 0], (height, width))
         yield from merge_frames(frames, backgrounds, window.found)
-        share = min(window.facts.frames[1] / num_frames, 1.0)
-        task.advance(share - shown)
-        shown = share
-    task.advance(1.0 - shown)
+        told.passed(window.facts.frames[1], reader.info.num_frames)
 
 
 def _other(foreground: Path, background: Path | None, options: MergeOptions) -> Path:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import BadInput, Progress, VideoInfo
-from vidlang.core.progress import Task
 from vidlang.report.kernels import DrawnLayer, kernels_png
 from vidlang.report.masks import MAX_ROWS, Pixels, SheetRow, over_map, sheet_png
 from vidlang.store.atomic import write_bytes
@@ -21,7 +20,7 @@ from vidlang.video.clips import uniform_starts
 from vidlang.video.reader import FrameBatch, VideoReader, open_video
 from vidlang.video.source import scaled_size
 from vidlang.video.writer import write_video
-from vidlang.workflows.fame import check_target, results_folder, windows_of
+from vidlang.workflows.fame import OneVideo, check_target, results_folder, windows_of
 from vidlang.workflows.video_networks import Network, find_network
 
 if TYPE_CHECKING:
@@ -93,9 +92,10 @@ def show_activations(
     with (
         open_video(path, short_side=size, frame_rate=frame_rate) as reader,
         progress.task("look", total=1, unit="video") as task,
+        OneVideo(task) as told,
     ):
         notes = _CamNotes(reader, config.num_frames * config.step)
-        shown = _activations(reader, predictor, notes, task)
+        shown = _activations(reader, predictor, notes, told)
         if target.suffix.lower() == ".mp4":
             write_video(target, shown, reader.info.frame_rate)
         else:
@@ -134,18 +134,14 @@ class _CamNotes:
         self.windows.append(((int(batch.indices[0]), int(batch.indices[-1]) + 1), seconds))
 
 
-def _activations(reader: VideoReader, predictor: Predictor, notes: _CamNotes, task: Task) -> Iterator[Pixels]:
+def _activations(reader: VideoReader, predictor: Predictor, notes: _CamNotes, told: OneVideo) -> Iterator[Pixels]:
     """The frames under their maps; windows are noted as they pass."""
-    num_frames, passed = max(reader.info.num_frames, 1), 0.0
     for batch in windows_of(reader, notes.window):
         activation = activation_of(batch.frames, predictor)
         notes.add(batch, activation)
         for frame, values in zip(batch.frames, activation, strict=True):
             yield over_map(frame, _enlarged(values, (frame.shape[0], frame.shape[1])))
-        share = min((int(batch.indices[-1]) + 1) / num_frames, 1.0)
-        task.advance(share - passed)
-        passed = share
-    task.advance(1.0 - passed)
+        told.passed(int(batch.indices[-1]) + 1, reader.info.num_frames)
 
 
 def activation_of(frames: Pixels, predictor: Predictor) -> NDArray[np.float32]:
