@@ -63,7 +63,7 @@ def command(
     motion_prior: Annotated[
         float | None,
         typer.Option(
-            help="Halve scores where frames differ by so many grey levels; the stiller, the lower (try 1).",
+            help="Halve scores where frames differ by so many grey levels; the stiller, the lower (try 2).",
             metavar="LEVELS",
         ),
     ] = None,
