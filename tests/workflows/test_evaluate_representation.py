@@ -144,6 +144,21 @@ def test_the_answer_names_its_protocol(films, labels, trained):
     assert names(alone) == [("random weights", PROBE)]
 
 
+def test_test_videos_that_were_trained_on_are_said(films, labels, trained, tmp_path):
+    workspace, _ = trained
+    report = measure(films, workspace, checkpoint="named", manifest=labels)
+    assert "2 of the 2 test videos were among the training videos of plain" in report.notes  # it had no manifest
+    assert not any("training videos of named" in note for note in report.notes)
+    other = manifest(tmp_path / "other.csv", tests=(0, 3))
+    report = measure(films, workspace, checkpoint="named", manifest=other)
+    assert "2 of the 4 test videos were among the training videos of named" in report.notes
+
+
+def test_without_a_manifest_every_command_holds_the_same_videos_out(films):
+    least, more = (labelled_videos([films], None, test_fraction=share).test for share in (0.25, 0.5))
+    assert {label.video_id for label in least} < {label.video_id for label in more} and len(more) == 4
+
+
 def test_other_classes_are_left_to_the_probe(films, labels, trained, tmp_path):
     workspace, _ = trained
     (tmp_path / "other.csv").write_text(labels.read_text().replace(",red,", ",green,"))

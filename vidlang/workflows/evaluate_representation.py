@@ -34,6 +34,7 @@ from vidlang.workflows.video_networks import (
     labelled_videos,
     recipe_of,
     sampling_of,
+    trained_on,
 )
 
 PROBE = "linear probe"
@@ -138,7 +139,7 @@ def evaluate_representation(
     fresh = Network("random weights", None, network.config)
     networks = [fresh] if network.name == RANDOM else [network, fresh]
     gallery, queries = _read(networks, videos, options, progress)
-    notes = [*network.notes, *videos.notes, *gallery.failures, *queries.failures]
+    notes = [*network.notes, *videos.notes, *_seen(workspace, network, videos), *gallery.failures, *queries.failures]
     rows = []
     for place, one in enumerate(networks):
         by_head = queries.logits(one, videos, notes) if one is network else None
@@ -299,6 +300,16 @@ class _Baseline:
             return None
         values = [video_vectors(self.cache.get(key).crop(0).values[None])[0] for _, key in there]
         return _Vectors(np.stack(values), videos.indices([label for label, _ in there]))
+
+
+def _seen(workspace: Workspace, network: Network, videos: LabelledVideos) -> list[str]:
+    """What must be said where test videos were trained on."""
+    tests = {label.video_id for label in videos.test}
+    return [
+        f"{len(tests & learned)} of the {len(tests)} test videos were among the training videos of {name}"
+        for name, learned in trained_on(workspace, network.name).items()
+        if tests & learned
+    ]
 
 
 # -- words -----------------------------------------------------------------------------------------------------------

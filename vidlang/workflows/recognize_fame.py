@@ -97,7 +97,7 @@ def recognize_fame(
         progress = progress if progress is not None and group.rank == 0 else Progress()
         network = find_network(workspace, options.checkpoint)
         config, notes = recognition_config(network, options)
-        videos = labelled_videos(paths, options.manifest, test_fraction=options.test_fraction, seed=config.seed)
+        videos = labelled_videos(paths, options.manifest, test_fraction=options.test_fraction)
         config, fitted = fitted_batches(config, len(videos.train), options.changes, group.size)
         run = _Recognition(workspace, options, network, config, videos, str(device), group)
         return run.train(progress, (*network.notes, *notes, *videos.notes, *fitted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -175,12 +176,10 @@ class LabelledVideos:
         return np.array([self.class_names.index(label.classes[0]) for label in labels], dtype=np.int64)
 
 
-def labelled_videos(
-    paths: Sequence[Path], manifest: Path | None, *, test_fraction: float = 0.2, seed: int = 0
-) -> LabelledVideos:
+def labelled_videos(paths: Sequence[Path], manifest: Path | None, *, test_fraction: float = 0.2) -> LabelledVideos:
     """Videos with one class each, by a manifest or by class folders; a part of them is the test.
 
-    test_fraction: where no video is of the split ``test``, this share of each class is held out
+    test_fraction: where no video is of the split ``test``, this share of each class is held out, always the same videos
 
     Raises:
         BadInput: no such videos.
@@ -201,8 +200,9 @@ def labelled_videos(
     if not test:
         if not test_fraction:
             raise BadManifest("No video is of the split test. Give the manifest a column split, or --test-fraction.")
-        train, test = split_by_video(train, test_fraction, seed)
-        notes.append(f"no video is of the split test, so {len(test)} of {len(labels)} are held out, by seed {seed}")
+        # never by a training's seed: what was trained on must not come back as a test of another command
+        train, test = split_by_video(train, test_fraction, 0)
+        notes.append(f"no video is of the split test, so {len(test)} of {len(labels)} are held out")
     known = {label.classes[0] for label in train}
     unknown = sorted({label.classes[0] for label in (*validation, *test)} - known)
     if unknown:
@@ -229,6 +229,22 @@ def _labels(found: Mapping[str, Path], manifest: Path | None, notes: list[str]) 
     if not labels:
         raise BadInput(f"None of the given videos is in {manifest}. Its ids are paths relative to the video folder.")
     return labels
+
+
+def trained_on(workspace: Workspace, name: str) -> dict[str, set[str]]:
+    """The videos that a network of this workspace learned from, by the name of the run: its own, and those of the
+    networks that it started from, as far as their runs are here.
+    """
+    learned: dict[str, set[str]] = {}
+    following: str | None = name
+    while following is not None and following not in learned:
+        try:
+            facts = json.loads((runs_folder(workspace, METHOD) / following / "run.json").read_text(encoding="utf-8"))
+            learned[following] = set(facts["train"])
+        except (OSError, ValueError, KeyError, TypeError):  # it was trained elsewhere
+            break
+        following = facts.get("started_from")
+    return learned
 
 
 def read_evenly(video: Video, sampling: ClipSampling, num_clips: int) -> NDArray[np.uint8]:
