@@ -134,7 +134,7 @@ def test_backgrounds_are_swapped_and_reported(vidlang, videos, tmp_path):
     assert "\x1b" not in answer.out + answer.err and "Traceback" not in answer.err
     assert max(map(len, answer.out.splitlines()[:14])) <= 80
     assert answer.out.startswith("checkpoint first, encoder mini; masks fame, beta 0.5\n")
-    for words in ("own, written again", "same class", "across, both ways", "normal over abnormal"):
+    for words in ("own, written again", "same class", "across, both ways", "normal on abnormal"):
         assert words in answer.out
     assert "Note: made with the bundled encoder 'mini'" in answer.err.replace("\n", " ")
     assert len(list((tmp_path / "kept").rglob("*.mp4"))) == 12

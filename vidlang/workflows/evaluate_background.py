@@ -38,7 +38,7 @@ from vidlang.workflows.score import ScoreOptions, ScoreReport, score
 KINDS = {
     "rewritten": "own, written again",
     "same": "same class",
-    "other": "other abnormal class",
+    "other": "other abnormal",
     "across": "across, both ways",
 }
 """What is done to a clip → whose background it has, as the report says it."""
@@ -386,8 +386,8 @@ def _rows(swaps: Sequence[Swap], threshold: float) -> list[BackgroundRow]:
         chosen = [swap for swap in swaps if swap.kind == kind and swap.moves]
         parts = [(name, chosen)]
         if kind == "across":
-            parts.append(("normal over abnormal", [swap for swap in chosen if not swap.abnormal]))
-            parts.append(("abnormal over normal", [swap for swap in chosen if swap.abnormal]))
+            parts.append(("normal on abnormal", [swap for swap in chosen if not swap.abnormal]))
+            parts.append(("abnormal on normal", [swap for swap in chosen if swap.abnormal]))
         rows += [_row(title, part, threshold) for title, part in parts if part]
     return rows
 
