@@ -132,7 +132,7 @@ def test_a_scorer_of_the_place_turns_round_across_normal_and_abnormal_alone(work
     assert across.mean_change == pytest.approx(0.5, abs=0.05) and across.mean_shift == pytest.approx(0, abs=0.05)
     assert rows["normal on abnormal"].mean_shift == pytest.approx(0.5, abs=0.05)
     assert rows["abnormal on normal"].mean_shift == pytest.approx(-0.5, abs=0.05)
-    assert rows["abnormal on normal"].auc_after is None and rows["abnormal over normal"].num_clips == 2
+    assert rows["abnormal on normal"].auc_after is None and rows["abnormal on normal"].num_clips == 2
     assert rows[KINDS["rewritten"]].mean_change < 0.03
 
 
