@@ -111,6 +111,8 @@ LIGHT_COMMANDS = [
     ["--help"], ["extract", "--help"], ["train", "--help"], ["train", "vadclip", "--help"], ["score", "--help"],
     ["models", "list"], ["cache", "list"], ["eval", "anomaly", "--help"], ["retrieve", "--help"], ["index", "info"],
     ["eval", "retrieval", "--help"], ["train", "tca", "--help"], ["localize", "--help"], ["train", "wtal", "--help"],
+    ["diff", "--help"], ["fame", "mask", "--help"], ["fame", "weights", "--help"], ["train", "fame", "--help"],
+    ["eval", "representation", "--help"], ["eval", "background", "--help"],
 ]  # fmt: skip
 
 

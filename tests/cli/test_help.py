@@ -25,7 +25,7 @@ def commands(group=None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 
 ALL = commands()
-GROUPS = {(), ("train",), ("eval",), ("cache",), ("models",), ("datasets",), ("index",)}
+GROUPS = {(), ("train",), ("eval",), ("cache",), ("models",), ("datasets",), ("index",), ("fame",)}
 
 
 def width(line: str) -> int:
@@ -35,7 +35,9 @@ def width(line: str) -> int:
 def test_the_commands_of_the_plan_are_there():
     expected = {("init",), ("demo",), ("doctor",), ("extract",), ("score",), ("train", "vadclip"), ("eval", "anomaly")}
     expected |= {("eval", "retrieval"), ("eval", "localization"), ("retrieve",), ("localize",)}
-    expected |= {("train", "tca"), ("train", "wtal")}
+    expected |= {("train", "tca"), ("train", "wtal"), ("train", "fame"), ("diff",)}
+    expected |= {("eval", "representation"), ("eval", "background")}
+    expected |= {("fame", name) for name in ("mask", "merge", "cam", "weights")}
     expected |= {("index", name) for name in ("build", "update", "info", "fit-whitening")}
     expected |= {("cache", name) for name in ("list", "verify", "compare", "import", "export", "pack", "rm")}
     expected |= {("models", name) for name in ("list", "show", "pull", "import", "export")}
