@@ -51,21 +51,16 @@ class _SnippetWindow:
 
     def __init__(self, size: tuple[int, int], options: MaskOptions) -> None:
         self._size, self._options = size, options
-        self._start()
-
-    def _start(self) -> None:
-        self._window, self._num_frames = WindowMask(self._size, self._options), 0
+        self._window = WindowMask(size, options)
 
     def push(self, frame: NDArray[np.uint8]) -> None:
         self._window.push(frame)
-        self._num_frames += 1
 
     def finish(self) -> Mask | None:
-        if self._num_frames < 2:
-            self._start()
+        if self._window.num_frames < 2:
+            self._window = WindowMask(self._size, self._options)
             return None
         found = self._window.finish()
-        self._num_frames = 0
         return found.mask if found.moves else None
 
 
