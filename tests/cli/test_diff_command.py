@@ -7,10 +7,11 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from vidlang.core import BadInput
 from vidlang.video.reader import open_video
+from vidlang.workflows.diff import MotionPrior
 
 LABELS = ("--labels", "a square moves,nothing", "--no-plot")
 
@@ -89,13 +90,15 @@ def test_mistakes_are_one_line(vidlang, videos):
     one_line(vidlang("localize", "a*", "--cached", *LABELS, "--motion-prior", "1"), 2, "--motion FILE.json")
 
 
-def test_curves_weigh_scores(vidlang, videos):
-    assert vidlang("init", "--encoder", "mini").code == 0
-    assert vidlang("diff", "v", "-o", "m.json", "--quiet").code == 0
-    energy = json.loads(Path("m.json").read_text())["videos"][0]["energy"]
-    prior = ("--motion-prior", "2", "--motion", "m.json")
-    answer = vidlang("score", "v/a.mp4", *LABELS, *prior, "--json")
-    fields = json.loads(answer.out)
-    assert answer.code == 0 and fields["made_by"]["motion_prior"] == 2 and fields["made_by"]["motion"] == "m.json"
-    [weighted] = fields["videos"]
-    assert (np.array(weighted["anomaly"]) < np.array(energy) / (np.array(energy) + 2)).all()
+@pytest.mark.parametrize("verb", ["score", "localize"])
+def test_the_prior_reaches_the_verbs(vidlang, monkeypatch, verb):
+    asked = []
+
+    def stop(paths, place, options, *rest):
+        asked.append(options)
+        raise BadInput("seen enough")
+
+    monkeypatch.setattr(f"vidlang.workflows.{verb}.{verb}", stop)
+    assert vidlang(verb, "a*", "--cached", *LABELS, "--motion-prior", "2", "--motion", "m.json").code == 2
+    assert vidlang(verb, "a*", "--cached", *LABELS).code == 2
+    assert asked[0].prior() == MotionPrior(2.0, Path("m.json")) and asked[1].prior() is None
