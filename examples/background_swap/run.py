@@ -13,11 +13,13 @@ throwing, kneeling down) is known, and clothes, size, place and time are random.
 - Training videos have one motion and one place each, as collections of the net have: the place alone tells a video from
   all others, which is the shortcut that FAME is to close. No label is read.
 - Test clips show every motion before every place of a square grid, at several times with other people; people and
-  places are not those of the training. The nearest neighbour of each clip is looked for among clips of other cells.
-  "By motion" is the share whose neighbour shows the same motion (before another background), "by background" the share
-  whose neighbour has the same background (with another motion), and "motion nearer" the share of clips to which the
-  nearest clip of the same motion elsewhere is nearer than the nearest one of the same background with another motion.
-  A clip has as many candidates of either kind, so a network that knows nothing gets 0.5 there.
+  places are not those of the training. Vectors are pooled features less the mean of the training films. The nearest
+  neighbour of each clip is looked for among clips of other cells: ``by motion`` is the share whose neighbour shows the
+  same motion, before another background; ``by background`` the share whose neighbour has the same background, with
+  another motion; by chance each is 1/7. ``motion nearer`` is the share of clips to which the nearest one of the same
+  motion elsewhere is nearer than the nearest one of the same background, 0.5 for a network that knows nothing, as there
+  are as many of either kind. ``margin`` is the mean cosine to the former less that to the latter. ``motion probe`` is
+  the accuracy of a linear probe that learns the motions of the training films, by chance 1/6.
 
 All networks start from the same weights and see the same videos in the same order for the same number of steps.
 """
@@ -41,7 +43,7 @@ from vidlang.core.progress import Task
 from vidlang.methods.fame.config import FameConfig, preset
 from vidlang.methods.fame.predict import Predictor
 from vidlang.methods.fame.train import fit, new_moco
-from vidlang.metrics.representation import NeighbourShares, neighbours_by
+from vidlang.metrics.representation import linear_probe, neighbours_by, top_k_accuracy
 from vidlang.video.clips import ClipSampling, random_starts, uniform_starts
 
 SIDE = 80
@@ -124,28 +126,43 @@ class Source:
             yield Batch(np.array(clips), indices)
 
 
-def neighbours(predictor: Predictor, grids: Sequence[Films], config: FameConfig) -> list[NeighbourShares]:
-    """What nearest neighbours share, in each grid."""
+Vectors = NDArray[np.float64]
+
+
+def vectors(predictor: Predictor, films: Sequence[Film], config: FameConfig) -> Vectors:
+    """[N, D], the mean over the windows of each film"""
     starts = uniform_starts(num_windows(config), TEST_WINDOWS)
-    shares = []
-    for grid in grids:
-        rows = [
-            predictor.video_feature(np.stack([window(one, int(start), config) for start in starts]))
-            for one in grid.films
-        ]
+    rows = [predictor.video_feature(np.stack([window(one, int(s), config) for s in starts])) for one in films]
+    return np.stack(rows).astype(np.float64)
+
+
+def judge(learned: Vectors, films: Films, tests: Sequence[Vectors], grids: Sequence[Films]) -> dict[str, float]:
+    """What a network goes by. learned: vectors of the training films    tests: of each grid"""
+    centre = learned.mean(axis=0)
+    found: list[tuple[float, ...]] = []
+    for rows, grid in zip(tests, grids, strict=True):
         cells = grid.motions * (grid.backgrounds.max() + 1) + grid.backgrounds
-        shares.append(neighbours_by(np.stack(rows), grid.motions, grid.backgrounds, groups=cells))
-    return shares
+        shares = neighbours_by(rows - centre, grid.motions, grid.backgrounds, groups=cells)
+        probe = linear_probe(learned - centre, films.motions, rows - centre, num_classes=len(MOTIONS))
+        named = top_k_accuracy(probe.logits, grid.motions, (1,))[1]
+        found.append((shares.a, shares.b, shares.prefers_a, margin(rows - centre, grid), named))
+    names = ("by motion", "by background", "motion nearer", "margin", "motion probe")
+    return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True))
 
 
-def row(what: str, shares: Sequence[NeighbourShares], **facts: object) -> dict[str, object]:
-    return {
-        "what": what,
-        "by motion": float(np.mean([share.a for share in shares])),
-        "by background": float(np.mean([share.b for share in shares])),
-        "motion nearer": float(np.mean([share.prefers_a for share in shares])),
-        **facts,
-    }
+def margin(rows: Vectors, grid: Films) -> float:
+    """Mean cosine to clips of the same motion elsewhere, less that to others before the same background."""
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    same_motion = grid.motions[:, None] == grid.motions[None]
+    same_ground = grid.backgrounds[:, None] == grid.backgrounds[None]
+    return float(cosines[same_motion & ~same_ground].mean() - cosines[same_ground & ~same_motion].mean())
+
+
+def measure(predictor: Predictor, films: Films, grids: Sequence[Films], config: FameConfig) -> dict[str, float]:
+    """What the network goes by."""
+    tests = [vectors(predictor, grid.films, config) for grid in grids]
+    return judge(vectors(predictor, films.films, config), films, tests, grids)
 
 
 def train(films: Films, grids: Sequence[Films], config: FameConfig) -> dict[str, object]:
@@ -153,14 +170,11 @@ def train(films: Films, grids: Sequence[Films], config: FameConfig) -> dict[str,
     started = time.process_time()
     with Lines(config.mask) as progress:
         result = fit(Source(films, config), config, progress=progress)
-    shares = neighbours(Predictor.from_state(result.state, config), grids, config)
+    minutes = (time.process_time() - started) / 60
     what = "MoCo" if config.mask == PLAIN else f"MoCo with FAME, mask {config.mask}, hue {config.hue}"
     last = result.history[-1]
-    return row(
-        what,
-        shares,
-        **{"loss": last["loss"], "top-1": last["top1"], "CPU minutes": (time.process_time() - started) / 60},
-    )
+    found = measure(Predictor.from_state(result.state, config), films, grids, config)
+    return {"what": what, **found, "loss": last["loss"], "top-1": last["top1"], "CPU minutes": minutes}
 
 
 class Lines(Progress, Task):
@@ -225,13 +239,10 @@ def main() -> None:
     print(f"{len(films.films)} training films, {len(grids)} grids of {len(grids[0].films)} test films")
     start = config_of(arguments, PLAIN, len(films.films))
     fresh = Predictor.from_state(new_moco(start).encoder_q.state_dict(), start)
-    shares = neighbours(fresh, grids, start)
-    chance = shares[0]
     rows: list[dict[str, object]] = [
-        {"what": "chance", "by motion": chance.chance_a, "by background": chance.chance_b, "motion nearer": 0.5},
-        row("random weights", shares),
+        {"what": "random weights", **measure(fresh, films, grids, start)},
     ]
-    for mask in arguments.masks.split(","):
+    for mask in filter(None, arguments.masks.split(",")):
         rows.append(train(films, grids, config_of(arguments, mask, len(films.films))))
     show(rows)
     if arguments.json:

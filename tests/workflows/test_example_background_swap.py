@@ -81,26 +81,28 @@ def noise(example, monkeypatch) -> None:
     monkeypatch.setattr(example, "film", film)
 
 
-class Knows:
-    """A network that sees one attribute of a film and nothing else."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values, self.asked = iter(values), 0
+class Brightness:
+    """A network that sees how light a film is."""
 
     def video_feature(self, clips: np.ndarray) -> np.ndarray:
         assert clips.shape == (4, 3, 8, SIDE, SIDE) and clips.dtype == np.uint8
-        self.asked += 1
-        return np.eye(6)[next(self.values)] + 0.01
+        return np.array([clips.mean(), 1.0])
 
 
 def test_networks_of_known_knowledge_get_known_shares(example, noise):
+    films = example.training_films(places(example, 12), seed=0)
     grids = example.test_grids(places(example, 12), seed=0)
     assert len(grids) == 2 and all(len(grid.films) == 72 for grid in grids)
-    for name, motion, background, nearer in (("motions", 1.0, 0.0, 1.0), ("backgrounds", 0.0, 1.0, 0.0)):
-        network = Knows(np.concatenate([getattr(grid, name) for grid in grids]))
-        row = example.row("x", example.neighbours(network, grids, preset("small")))
-        assert network.asked == 144
-        assert (row["by motion"], row["by background"], row["motion nearer"]) == (motion, background, nearer)
+    for name, by in (("motions", 1.0), ("backgrounds", 0.0)):
+        learned = np.eye(6)[getattr(films, name) % 6]
+        found = example.judge(learned, films, [np.eye(6)[getattr(grid, name)] for grid in grids], grids)
+        assert (found["by motion"], found["by background"], found["motion nearer"]) == (by, 1 - by, by)
+        assert found["margin"] == pytest.approx(1.2 * (2 * by - 1), abs=0.01)  # cosines 1 and -1/5 about the centre
+    assert example.judge(np.eye(6)[films.motions], films, [np.eye(6)[g.motions] for g in grids], grids)[
+        "motion probe"
+    ] == pytest.approx(1.0)
+    rows = example.vectors(Brightness(), films.films[:2], preset("small"))
+    assert rows.shape == (2, 2) and rows[0, 0] == pytest.approx(127.5, abs=1)
 
 
 def test_batches_hold_two_windows_of_each_film_and_depend_on_seed_and_epoch_alone(example, noise):
