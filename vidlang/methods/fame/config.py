@@ -79,9 +79,9 @@ class FameConfig:
     # contrast
     dim: int = _option(128, "width of the embedding that clips are compared by")
     queue_size: int = _option(
-        64,
-        "keys of others that a clip is told from, two per clip of the last steps; a multiple of batch_size. With fewer "
-        "videos than half of it, clips are told from their own video too (published: 2048, Kinetics 65536)",
+        512,
+        "keys of others that a clip is told from, two per clip of the last steps; a multiple of batch_size. Where "
+        "videos are few, lower it: it fills with keys of the same video (published: 2048 UCF101, 65536 Kinetics)",
     )
     key_momentum: float = _option(
         0.99, "share of the key encoder that stays in each step (published: 0.999, too slow for runs of few steps)"
