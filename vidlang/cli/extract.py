@@ -208,9 +208,11 @@ def command(
 
       vidlang extract videos/ --motion pool
 
-    --motion finds what moves in each snippet by frame differences: the share 0.5 of the picture, by its colours (fame),
-    unless details say otherwise: seed for what moved itself, another share, the hue reference. Rows of snippets in
-    which nothing moves are the plain ones.
+    --motion finds what moves in each snippet by frame differences: half of
+    the picture, by the colours of what moved (fame). Details say otherwise:
+    seed for what moved itself, another share of the picture, the hue
+    reference. It reads every frame, so decoding takes about twice as long;
+    rows of snippets in which nothing moves are the plain ones.
     """
     from vidlang.workflows.extract import ExtractOptions, extract
     from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
