@@ -211,7 +211,7 @@ def command(
     --motion finds what moves in each snippet by frame differences: half of
     the picture, by the colours of what moved (fame). Details say otherwise:
     seed for what moved itself, another share of the picture, the hue
-    reference. It reads every frame, so decoding takes about twice as long;
+    reference. It looks at every frame, so decoding takes 2 to 3 times as long;
     rows of snippets in which nothing moves are the plain ones.
     """
     from vidlang.workflows.extract import ExtractOptions, extract
