@@ -46,8 +46,8 @@ from vidlang.methods.fame.train import fit, new_moco
 from vidlang.metrics.representation import linear_probe, neighbours_by, top_k_accuracy
 from vidlang.video.clips import ClipSampling, random_starts, uniform_starts
 
-SIDE = 80
-"""Pixels of the square films; networks see random crops of them."""
+SIDE_BY_CROP = 1.25
+"""Side of the square films by that of the random crops that networks see."""
 REPEATS = 2
 """Films of every motion before every test background."""
 TEST_WINDOWS = 4
@@ -171,7 +171,7 @@ def train(films: Films, grids: Sequence[Films], config: FameConfig) -> dict[str,
     with Lines(config.mask) as progress:
         result = fit(Source(films, config), config, progress=progress)
     minutes = (time.process_time() - started) / 60
-    what = "MoCo" if config.mask == PLAIN else f"MoCo with FAME, mask {config.mask}, hue {config.hue}"
+    what = "MoCo" if config.mask == PLAIN else f"MoCo with FAME, mask {config.mask}, beta {config.beta:g}"
     last = result.history[-1]
     found = measure(Predictor.from_state(result.state, config), films, grids, config)
     return {"what": what, **found, "loss": last["loss"], "top-1": last["top1"], "CPU minutes": minutes}
@@ -201,7 +201,9 @@ class Lines(Progress, Task):
 
 def config_of(arguments: argparse.Namespace, mask: str, num_films: int) -> FameConfig:
     """The preset of the network, with as many epochs as make the steps."""
-    changes = {"mask": mask, "hue": arguments.hue, "seed": arguments.seed, "precision": arguments.precision}
+    names = ("hue", "beta", "seed", "precision", "crop_size")
+    changes = {"mask": mask, **{name: getattr(arguments, name) for name in names}}
+    changes["short_side"] = round(SIDE_BY_CROP * arguments.crop_size)
     if arguments.num_frames is not None:
         changes["num_frames"] = arguments.num_frames
     config = preset("small", arch="tiny", min_batches=1, **changes)
@@ -224,6 +226,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="training steps of each network (default 300)")
     parser.add_argument("--masks", default="none,fame", help="trainings: none, fame, seed, grid, gauss")
     parser.add_argument("--hue", choices=("reference", "exact"), default="exact", help="hue of the mask fame")
+    parser.add_argument("--beta", type=float, default=0.5, help="share of the picture that masks keep (default 0.5)")
+    parser.add_argument("--crop-size", type=int, default=64, help="pixels that networks see (default 64; 32 is faster)")
     parser.add_argument("--num-frames", type=int, help="frames of a clip (default: the preset's)")
     parser.add_argument("--places", type=int, default=12, help="backgrounds of the test, a multiple of 6")
     parser.add_argument("--seed", type=int, default=0)
@@ -232,7 +236,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        train_places, test_places = split_footage(read_footage(arguments.footage, SIDE), arguments.places)
+        footage = read_footage(arguments.footage, round(SIDE_BY_CROP * arguments.crop_size))
+        train_places, test_places = split_footage(footage, arguments.places)
     except VidlangError as error:
         raise SystemExit(f"Error: {error}") from error
     films, grids = training_films(train_places, arguments.seed), test_grids(test_places, arguments.seed)
