@@ -144,3 +144,13 @@ def test_matplotlib_is_loaded_only_for_pictures():
     script = "import sys, vidlang.report.actions\nassert 'matplotlib' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_classes_that_stay_low_have_no_row_but_are_counted(figures):
+    values = np.full((20, 4), 0.01, dtype=np.float32)
+    values[5:9, 0] = 0.9
+    actions_png("v.mp4", grid(20), values, ["dive", "jump", "run", "swim"], [found("swim", 3, 4)])
+    assert set(rows_of(figures[0])) == {"dive", "swim"}
+    assert figures[0].axes[-1].get_xlabel() == "time (s), 2 more under 0.05"
+    actions_png("v.mp4", grid(20), np.full((20, 2), 0.01, dtype=np.float32), ["dive", "jump"], [])
+    assert set(rows_of(figures[1])) == {"dive"}  # something is shown

@@ -51,8 +51,13 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table whose numbers are right-aligned. File names are shown as they are, never read as markup."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, *, digits: int = 4
+) -> None:
+    """A table whose numbers are right-aligned. File names are shown as they are, never read as markup.
+
+    digits: behind the point
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -63,15 +68,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) or row[index] is None for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(format_cell(value)) for value in row))
+        table.add_row(*(Text(format_cell(value, digits)) for value in row))
     stdout().print(table)
 
 
-def format_cell(value: object) -> str:
+def format_cell(value: object, digits: int = 4) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.{digits}f}"
     return plain(str(value)).replace("\n", "\\n")
 
 

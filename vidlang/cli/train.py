@@ -354,7 +354,7 @@ def wtal(
             say(line)
         if report.table:
             heads = [f"mAP@{TABLE[0]:g}", *(f"@{threshold:g}" for threshold in TABLE[1:]), ".1-.7", "fg IoU", "bg IoU"]
-            print_table([f"on {report.measured_on}", *heads], report.table)
+            print_table([f"on {report.measured_on}", *heads], report.table, digits=3)
         if report.pseudo_labels:
             kinds = ("foreground_drop", "background_drop", "foreground_wrong", "background_wrong")
             rows = [
@@ -362,7 +362,7 @@ def wtal(
                 for row in report.pseudo_labels
             ]
             say("Pseudo-labels against the times of training videos, undecided rows left out or counted as missed:")
-            print_table(["after", "branch", "fg IoU", "bg IoU", "fg, missed", "bg, missed"], rows)
+            print_table(["after", "branch", "fg IoU", "bg IoU", "fg, missed", "bg, missed"], rows, digits=3)
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang localize video.mp4")
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")

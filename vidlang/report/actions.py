@@ -13,6 +13,8 @@ from vidlang.report.timeline import as_png, clock, clock_unit, picture_style, re
 
 MAX_CLASSES = 8
 """Classes with a row; those with the highest peak."""
+LEAST_PEAK = 0.05
+"""A class that never rises above it, and of which no segment is shown or known, has no row."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Okabe and Ito's palette, told apart by colour-blind people."""
 BARS = 5
@@ -38,7 +40,8 @@ def actions_png(
     peaks = curve.max(axis=0)
     named = {detection.label for detection in detections} | {label for label, _ in truth}
     order = sorted(range(len(class_names)), key=lambda c: (class_names[c] not in named, -float(peaks[c]), c))
-    shown = order[:MAX_CLASSES]
+    rising = [c for c in order if class_names[c] in named or peaks[c] > LEAST_PEAK]
+    shown = (rising or order[:1])[:MAX_CLASSES]
     length = float(seconds[-1, 1])
     begin = float(seconds[0, 0])
     with picture_style():
@@ -71,7 +74,10 @@ def actions_png(
         step = tick_step(length - begin)
         ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
         axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
-        axes[-1].set_xlabel(f"time ({clock_unit(length)})" + (", black: truth" if truth else ""))
+        low = len(class_names) - len(rising) if rising else 0
+        remarks = [f"time ({clock_unit(length)})"] + (["black: truth"] if truth else [])
+        remarks += [f"{low} more under {LEAST_PEAK:g}"] if low else []
+        axes[-1].set_xlabel(", ".join(remarks))
         if note:
             figure.text(0.99, 0.995, shorten(note, 110), ha="right", va="top", fontsize=6.5, color="0.4")
         return as_png(figure)

@@ -292,7 +292,7 @@ def localize(
         made_by |= prior.to_dict()
     report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
     if report.videos:
-        _write(report, options.plot, _truth(options.manifest, ids), progress)
+        _write(report, options.plot, _truth(options.manifest, options.split, ids), progress)
     return report
 
 
@@ -425,9 +425,10 @@ def _zero_shot(
     return _Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
 
 
-def _truth(manifest: Path | None, ids: Sequence[str]) -> dict[str, list[tuple[str, Segment]]]:
+def _truth(manifest: Path | None, split: str | None, ids: Sequence[str]) -> dict[str, list[tuple[str, Segment]]]:
     """Known actions of each video in seconds, for the pictures."""
-    labels = match_ids(read_manifest(manifest), ids, missing=[]) if manifest is not None else []
+    listed = [label for label in read_manifest(manifest) if split is None or label.split == split] if manifest else []
+    labels = match_ids(listed, ids, missing=[])
     return {
         label.video_id: [(event.label, event.segment) for event in label.segments if event.segment is not None]
         for label in labels

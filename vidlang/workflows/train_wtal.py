@@ -59,11 +59,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "F only": {"steps": "F"},
     "B+F": {"steps": "BF"},
     "B+F, no L_kd": {"no_kd": True},
-    "B+F, hard labels": {"kd_frames": "all"},
+    "B+F, hard": {"kd_frames": "all"},
     "B+F, no L_fb": {"no_fb": True},
     "B+F, no gap": {"delta_high": 0.3, "delta_low": 0.3},
 }
-"""The paper's ablations, as changes of the config. ``hard labels`` decide every snippet, sure or not; ``no gap`` has
+"""The paper's ablations, as changes of the config. ``hard`` labels decide every snippet, sure or not; ``no gap`` has
 one threshold for foreground and background, in the middle of the two."""
 FULL = "B+F"
 """The variant that is registered."""
