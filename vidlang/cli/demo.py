@@ -1,43 +1,73 @@
-"""``vidlang demo``: the main job, end to end, offline."""
+"""``vidlang demo``: all four roads, end to end, offline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidlang.cli.options import QuietOption, VerboseOption
 from vidlang.cli.render import TerminalProgress, configure_logging, print_table, say
 
+if TYPE_CHECKING:
+    from vidlang.workflows.demo_folder import Step
+
 
 def command(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for videos, workspace and pictures.")] = Path(
-        "vidlang-demo"
-    ),
-    videos_per_class: Annotated[int, typer.Option(min=4, help="Short videos of each class to render.")] = 14,
-    seed: Annotated[int, typer.Option(help="Start of all randomness.")] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for videos, workspace, results and the page.", metavar="DIR")
+    ] = Path("vidlang-demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer and shorter videos, few passes: all runs, nothing gets good.")
+    ] = False,
+    videos_per_class: Annotated[
+        int | None,
+        typer.Option(
+            min=4, help="Short videos of each kind of event to render.", show_default="14; quick: 4", metavar="N"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all randomness.", metavar="N")] = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Render a small labelled street-camera collection and run the whole road on it.
+    """Render a small labelled street-camera collection and run all four roads on it.
 
-    Renders videos, then does what these four commands do, with the bundled encoder and without network:
-    extract, train vadclip, score, eval anomaly. The scores are of a small rendered world; they show that everything
-    works, not how good it is on yours.
+    Anomalies, retrieval, actions in time and motion, with the bundled encoder
+    and without network; each beside the truth, chance and motion energy. The
+    world is drawn and the encoder weak: it shows that everything works, not
+    how good it is on your videos. Ctrl-C and the same command again go on.
 
     [bold]Examples[/bold]
 
       vidlang demo
 
-      vidlang demo --out /tmp/demo --videos-per-class 20
+      vidlang demo --quick --out /tmp/demo
     """
-    from vidlang.workflows.demo import run_demo
+    from vidlang.workflows.demo import PAGE, honest_words, run_demo
+    from vidlang.workflows.demo_folder import DemoOptions
 
     configure_logging(verbose)
-    for step in run_demo(out, videos_per_class=videos_per_class, seed=seed, progress=TerminalProgress(quiet)):
-        say(f"\n$ {step.command}")
-        for line in step.lines:
-            say(line)
-        if step.rows:
-            print_table(step.columns, step.rows)
+    options = DemoOptions(seed=seed, videos_per_class=videos_per_class, quick=quick)
+    steps = run_demo(out, options, TerminalProgress(quiet))
+    for number, step in enumerate(steps):
+        if number == 0:
+            for word in honest_words():
+                say(word)
+            say(f"Commands are as you would type them inside {out}.")
+        _show(step)
+    say("")
+    for word in honest_words():
+        say(word)
+    say(f"Page with all pictures: {out / PAGE}")
+
+
+def _show(step: Step) -> None:
+    say("")
+    say(f"== {step.title}" + (" (finished earlier)" if step.earlier else f" ({step.cpu_seconds:.1f} CPU s)"))
+    for command in step.commands:
+        say(f"$ {command}")
+    for line in step.lines:
+        say(line)
+    for table in step.tables:
+        print_table(table.columns, table.rows, title=table.title)

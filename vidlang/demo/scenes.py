@@ -7,7 +7,7 @@ still, a smouldering bin), so that neither a constant score nor a threshold on m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,8 +159,11 @@ def render_video(
     return render(plan_video(kind, seed=seed, seconds=seconds, frame_rate=frame_rate, size=size))
 
 
-def render(plan: VideoPlan) -> Iterator[NDArray[np.uint8]]:
-    """Frames [H, W, 3], RGB, one at a time: surfaces from far to near, then light, lamps and flames, then noise."""
+def render(plan: VideoPlan, wanted: Container[int] | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Frames [H, W, 3], RGB, one at a time: surfaces from far to near, then light, lamps and flames, then noise.
+
+    wanted: indices of the frames that are drawn; None: all. The others are passed over
+    """
     random = np.random.default_rng([plan.seed, 0])
     place = make_place(plan.place, plan.size, random)
     light = make_light(plan.light, place, random, flicker=bool(random.random() < 0.3))
@@ -169,6 +172,9 @@ def render(plan: VideoPlan) -> Iterator[NDArray[np.uint8]]:
     height, width = plan.size
     dark = DARKNESS[plan.light]
     for index in range(plan.num_frames):
+        top, left = random.integers(0, 32, 2)
+        if wanted is not None and index not in wanted:
+            continue
         seconds = index / plan.frame_rate
         canvas = place.background.copy()
         present = _far_to_near(actors, seconds)
@@ -177,7 +183,6 @@ def render(plan: VideoPlan) -> Iterator[NDArray[np.uint8]]:
         canvas *= light.at(seconds)
         for actor in present:
             actor.shine(canvas, seconds, dark)
-        top, left = random.integers(0, 32, 2)
         canvas += bank[top : top + height, left : left + width]
         yield np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)
 
