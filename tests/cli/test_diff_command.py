@@ -85,9 +85,11 @@ def test_mistakes_are_one_line(vidlang, videos):
     one_line(vidlang("diff", "v", "--size", "8"), 2, "16 pixels or more")
     one_line(vidlang("diff", "v", "--json", "--csv"), 2, "one of them")
     one_line(vidlang("diff", "v", "--stride", "4", "--fps", "2"), 2, "one of them")
-    one_line(vidlang("score", "v", *LABELS, "--motion", "m.json"), 2, "--motion-prior 1")
-    one_line(vidlang("score", "v", *LABELS, "--motion-prior", "1", "--motion", "m.json"), 2, "vidlang diff VIDEO -o")
-    one_line(vidlang("localize", "a*", "--cached", *LABELS, "--motion-prior", "1"), 2, "--motion FILE.json")
+    one_line(vidlang("score", "v", *LABELS, "--motion-file", "m.json"), 2, "--motion-prior 1")
+    one_line(
+        vidlang("score", "v", *LABELS, "--motion-prior", "1", "--motion-file", "m.json"), 2, "vidlang diff VIDEO -o"
+    )
+    one_line(vidlang("localize", "a*", "--cached", *LABELS, "--motion-prior", "1"), 2, "--motion-file FILE.json")
 
 
 @pytest.mark.parametrize("verb", ["score", "localize"])
@@ -99,6 +101,6 @@ def test_the_prior_reaches_the_verbs(vidlang, monkeypatch, verb):
         raise BadInput("seen enough")
 
     monkeypatch.setattr(f"vidlang.workflows.{verb}.{verb}", stop)
-    assert vidlang(verb, "a*", "--cached", *LABELS, "--motion-prior", "2", "--motion", "m.json").code == 2
+    assert vidlang(verb, "a*", "--cached", *LABELS, "--motion-prior", "2", "--motion-file", "m.json").code == 2
     assert vidlang(verb, "a*", "--cached", *LABELS).code == 2
     assert asked[0].prior() == MotionPrior(2.0, Path("m.json")) and asked[1].prior() is None

@@ -98,3 +98,11 @@ def test_a_file_is_no_workspace(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(BadInput, match="is a file, but the workspace is a folder"):
         open_workspace(tmp_path / "x")
+
+
+def test_motion_in_the_settings_is_a_word_with_details(tmp_path):
+    (tmp_path / "vidlang.toml").write_text('motion = "pool:seed:0.3"\n')
+    assert open_workspace(tmp_path).settings.motion == "pool:seed:0.3"
+    (tmp_path / "vidlang.toml").write_text('motion = "pull"\n')
+    with pytest.raises(BadInput, match=r"vidlang\.toml: .*pull"):
+        open_workspace(tmp_path)

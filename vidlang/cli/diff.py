@@ -16,10 +16,10 @@ from vidlang.core.errors import BadInput
 if TYPE_CHECKING:
     from vidlang.workflows.diff import DiffReport, KnownMotion
 
-MotionOption = Annotated[
+MotionFileOption = Annotated[
     Path | None,
     typer.Option(
-        "--motion", help="Curves of vidlang diff for --motion-prior, instead of the videos.", metavar="FILE.json"
+        "--motion-file", help="Curves of vidlang diff for --motion-prior, instead of the videos.", metavar="FILE.json"
     ),
 ]
 """What ``score`` and ``localize`` take of what this command writes."""
@@ -71,7 +71,7 @@ def command(
     One number for each snippet of vidlang extract: the mean difference from
     a frame to the next, in grey levels (0 to 255). A .mp4 shows it over every
     frame, a .png over the mean frame, with the curve. score and localize take
-    the .json: --motion-prior 1 --motion FILE.json
+    the .json: --motion-prior 1 --motion-file FILE.json
 
     [bold]Examples[/bold]
 

@@ -12,6 +12,7 @@ from vidlang.cli.extract import (
     ColourOption,
     FeaturesOption,
     FpsOption,
+    MotionOption,
     PickOption,
     PrecisionOption,
     StrideOption,
@@ -60,6 +61,7 @@ def build(
     features: FeaturesOption = None,
     borders: BordersOption = None,
     colour: ColourOption = None,
+    motion: MotionOption = None,
     precision: PrecisionOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
@@ -82,7 +84,7 @@ def build(
         checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
     )
     changes = recipe_changes(
-        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     _bring_up(place, options, changes, rebuild=True, prune=False, json=json, quiet=quiet, verbose=verbose)
 
@@ -105,6 +107,7 @@ def update(
     features: FeaturesOption = None,
     borders: BordersOption = None,
     colour: ColourOption = None,
+    motion: MotionOption = None,
     precision: PrecisionOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
@@ -127,7 +130,7 @@ def update(
         checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
     )
     changes = recipe_changes(
-        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     _bring_up(place, options, changes, rebuild=False, prune=prune, json=json, quiet=quiet, verbose=verbose)
 
@@ -210,6 +213,7 @@ def fit_whitening(
     features: FeaturesOption = None,
     borders: BordersOption = None,
     colour: ColourOption = None,
+    motion: MotionOption = None,
     precision: PrecisionOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -232,7 +236,7 @@ def fit_whitening(
     configure_logging(verbose)
     place = open_workspace(workspace)
     changes = recipe_changes(
-        encoder, stride, fps, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     path, whitening, num_rows = fit_whitening_file(place, changes, components, rows, out, TerminalProgress(quiet))
     if json:

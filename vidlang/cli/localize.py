@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidlang.cli.diff import MotionOption
+from vidlang.cli.diff import MotionFileOption
 from vidlang.cli.extract import (
     BatchOption,
     FpsOption,
@@ -76,7 +76,7 @@ def localize(
             metavar="LEVELS",
         ),
     ] = None,
-    motion: MotionOption = None,
+    motion: MotionFileOption = None,
     top: Annotated[
         int,
         typer.Option(min=1, help="Segments of each video that are shown, if clear; the files have all.", metavar="N"),

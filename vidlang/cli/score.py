@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidlang.cli.diff import MotionOption
+from vidlang.cli.diff import MotionFileOption
 from vidlang.cli.extract import (
     BatchOption,
     CropsChoice,
@@ -67,7 +67,7 @@ def command(
             metavar="LEVELS",
         ),
     ] = None,
-    motion: MotionOption = None,
+    motion: MotionFileOption = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Score only the videos that this manifest lists.", metavar="CSV")
     ] = None,

@@ -28,6 +28,7 @@ from vidlang.core.features import (
     Crops,
     Dtype,
     FeatureRecipe,
+    Motion,
     Pick,
     Precision,
     Preprocess,
@@ -56,6 +57,8 @@ class Settings:
     features: RowKind = "pooled"
     borders: Borders = "keep"
     colour: Colour = "keep"
+    motion: str = "none"
+    """As ``--motion`` takes it, such as ``pool:seed:0.3``."""
     device: str = "auto"
 
 
@@ -139,6 +142,7 @@ def _as_recipe(settings: Settings) -> FeatureRecipe:
         features=settings.features,
         borders=settings.borders,
         colour=settings.colour,
+        motion=Motion.parse(settings.motion),
     )
 
 

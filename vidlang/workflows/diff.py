@@ -405,7 +405,7 @@ class MotionPrior:
         if cached and curves is None:
             raise BadInput(
                 "--motion-prior looks at the frames of the videos; give files instead of --cached, or curves of "
-                "vidlang diff with --motion FILE.json."
+                "vidlang diff with --motion-file FILE.json."
             )
         return cls(levels, curves)
 

@@ -65,7 +65,7 @@ def make_recipe(settings: Settings, changes: RecipeChanges) -> FeatureRecipe:
             if changes.features is not None:
                 raise BadInput(f"{name} makes region rows only. Leave --features out, or say --features regions.")
             features = "regions"
-        motion = Motion.parse(changes.motion or "none")
+        motion = Motion.parse(chosen("motion"))
         if motion.use == "pool" and features != "pooled":
             raise BadInput(
                 f"--motion pool weighs the patches behind pooled rows, but {name} makes {features} rows here. Take "
