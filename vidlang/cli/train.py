@@ -42,7 +42,7 @@ from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
 from vidlang.methods.wtal.config import PRESETS as WTAL_PRESETS
 from vidlang.methods.wtal.config import WtalConfig
 
-app = typer.Typer(help="Train a head on cached features and register it.", no_args_is_help=True)
+app = typer.Typer(help="Train a method and register it.", no_args_is_help=True)
 
 PUBLISHED = [name for name in PRESETS if name != "custom"]
 PresetChoice = Enum("PresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
@@ -55,7 +55,7 @@ class SelectOn(str, Enum):
 
 @app.callback()
 def top() -> None:
-    """Train a head on cached features and register it."""
+    """Train a method and register it."""
 
 
 def vadclip(
