@@ -66,7 +66,8 @@ def run_demo(out: Path, options: DemoOptions | None = None, progress: Progress |
             step = replace(step, cpu_seconds=round(time.process_time() - started, 2))
             demo.keep(name, step)
         shown.append(step)
-        write_text(out / PAGE, demo_page(honest_words(), [_section(out, step) for step in shown]))
+        if not step.earlier or len(shown) == len(STEPS):
+            write_text(out / PAGE, demo_page(honest_words(), [_section(out, step) for step in shown]))
         yield step
 
 

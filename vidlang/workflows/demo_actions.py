@@ -72,5 +72,5 @@ def _rivals(demo: Demo, scores: Sequence[Scores], labels: Sequence[Label]) -> li
     durations = {item.video.id: item.video.duration for item in scores}
     return [
         localization_row("motion peak", [peaks], AT),
-        localization_row("chance (random segments)", guesses(durations, labels, EVENTS, demo.options.seed), AT),
+        localization_row("chance (random)", guesses(durations, labels, EVENTS, demo.options.seed), AT),
     ]

@@ -48,7 +48,7 @@ def anomaly_rows(
     scores: Sequence[Scores], labels: Sequence[Label], paths: Mapping[str, Path]
 ) -> list[tuple[object, ...]]:
     """A row of ``METRICS`` for motion energy, and one for chance."""
-    rivals = {"motion energy": motion_scores(scores, paths), "chance (constant score)": constant_scores(scores)}
+    rivals = {"motion energy": motion_scores(scores, paths), "chance (constant)": constant_scores(scores)}
     return [(name, *anomaly_metrics(found, labels)) for name, found in rivals.items()]
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class DemoOptions:
     def extent(self) -> Extent:
         """The numbers that these options stand for."""
         base = QUICK if self.quick else FULL
-        return base if self.videos_per_class is None else Extent(**{**asdict(base), "videos": self.videos_per_class})
+        return base if self.videos_per_class is None else replace(base, videos=self.videos_per_class)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Extent:
     """Of a short video."""
     camera: float
     """Seconds of the camera's film."""
+    size: tuple[int, int]
+    """(height, width) in pixels of all."""
     queries: int
     """Test videos of each class that have edited copies."""
     vadclip: Mapping[str, Any]
@@ -72,16 +74,16 @@ class Extent:
 
 
 FULL = Extent(
-    videos=14, seconds=8.0, camera=60.0, queries=2, vadclip={}, tca={"epochs": 8},
+    videos=14, seconds=8.0, camera=60.0, size=(144, 192), queries=2, vadclip={}, tca={"epochs": 8},
     wtal={"cbp_width": 64, "warmup_min_steps": 200, "warmup_passes": 40, "rounds": 1, "phase_passes": 10,
           "phase_min_steps": 40},
     sources=9, copies=2,
 )  # fmt: skip
 QUICK = Extent(
-    videos=4, seconds=5.0, camera=26.0, queries=1, vadclip={"epochs": 4}, tca={"epochs": 2},
+    videos=4, seconds=4.0, camera=24.0, size=(96, 128), queries=1, vadclip={"epochs": 4}, tca={"epochs": 2},
     wtal={"cbp_width": 64, "warmup_min_steps": 40, "warmup_passes": 10, "rounds": 1, "phase_passes": 2,
           "phase_min_steps": 10},
-    sources=2, copies=2,
+    sources=3, copies=2,
 )  # fmt: skip
 
 

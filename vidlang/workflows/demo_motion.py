@@ -15,7 +15,8 @@ from vidlang.methods.fame.options import MaskOptions
 from vidlang.metrics.anomaly import frame_auc
 from vidlang.report.demo_page import stills_png
 from vidlang.video.motion import MotionCurve
-from vidlang.workflows.demo_baselines import METRICS, anomaly_metrics, anomaly_rows
+from vidlang.workflows.demo_anomaly import COLUMNS
+from vidlang.workflows.demo_baselines import anomaly_metrics, anomaly_rows
 from vidlang.workflows.demo_folder import NAME, Demo, Step, Table
 from vidlang.workflows.demo_world import PLACES, camera_plan, still
 from vidlang.workflows.diff import DiffOptions, diff, terminal_sparkline
@@ -107,13 +108,13 @@ def _covered_rows(demo: Demo, found: Mapping[str, tuple[NDArray[np.int64], Mask]
                 mask = shown[int(np.searchsorted(frames[:, 1], index, side="right"))]
                 hits[method][event.kind] += int((mask & pixels).sum())
                 areas[method].append(float(mask.mean()))
-    titles = {"fame": "fame", "seed": "motion energy (method seed)"}
+    titles = {"fame": "fame", "seed": "motion energy (seed)"}
     rows: list[list[object]] = []
     for method in found:
         shares = [hits[method][kind] / true[kind] if true[kind] else None for kind in EVENTS]
         area = float(np.mean(areas[method][1:]))
         rows.append([titles[method], *shares, sum(hits[method].values()) / max(sum(true.values()), 1), area])
-    rows.append(["chance (any mask of this area)", *[rows[0][-1]] * (len(EVENTS) + 2)])
+    rows.append(["chance (its area)", *[rows[0][-1]] * (len(EVENTS) + 2)])
     return rows
 
 
@@ -144,7 +145,7 @@ def merged(demo: Demo) -> Step:
             f"windows merged; motion {summary.energy:.2f} grey levels, area {summary.area:.0%}",
             *report.notes,
         ),
-        (Table.of("scores of the same events in two places", ("scores by", *METRICS), rows),),
+        (Table.of("scores of the same events in two places", COLUMNS, rows),),
         (
             demo.picture(
                 demo.results("merged.png"),

@@ -38,7 +38,7 @@ HITS = 5
 
 def train_retrieval(demo: Demo) -> Step:
     """From edited copies of training videos; the test videos that are asked for later are not among them."""
-    extent, pattern = demo.extent, _training_pattern(demo)
+    extent, pattern = demo.extent, training_pattern(demo)
     changes = {**extent.tca, "seed": demo.options.seed}
     options = TrainTcaOptions(num_copies=extent.copies, changes=changes, name=NAME, resume=demo.goes_on("tca"))
     report = train_tca([demo.out / pattern], demo.workspace, options, progress=demo.progress)
@@ -52,7 +52,7 @@ def train_retrieval(demo: Demo) -> Step:
     )
 
 
-def _training_pattern(demo: Demo) -> str:
+def training_pattern(demo: Demo) -> str:
     """A pattern of files that are training videos in every class."""
     train = [label.video_id for label in demo.labels("train")]
     number = min(demo.extent.sources, 10)

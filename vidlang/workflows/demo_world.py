@@ -32,14 +32,14 @@ EXCERPT = 6.0
 
 def camera_plan(demo: Demo) -> VideoPlan:
     """What the camera's film shows."""
-    return plan_camera(seed=demo.options.seed + 1000, seconds=demo.extent.camera)
+    return plan_camera(seed=demo.options.seed + 1000, seconds=demo.extent.camera, size=demo.extent.size)
 
 
 def render_all(demo: Demo) -> Step:
     """Every video, and the files that tell the truth about them."""
     extent, seed = demo.extent, demo.options.seed
     labels = render_collection(
-        demo.videos, seed=seed, videos_per_class=extent.videos, seconds=extent.seconds, places=PLACES,
+        demo.videos, seed=seed, videos_per_class=extent.videos, seconds=extent.seconds, size=extent.size, places=PLACES,
         progress=demo.progress,
     )  # fmt: skip
     write_text(demo.manifest, write_manifest(labels))
