@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup demo test lint format clean
 
 help:
-	@echo "make demo    set up, then render a small labelled collection and run extract, train, score and eval on it (offline)"
+	@echo "make demo    set up, then run all four roads on a small rendered collection, offline; again: goes on"
 	@echo "make test    set up, then ruff, mypy and pytest"
 	@echo "make setup   the virtual environment alone"
 	@echo "make format  ruff's formatter and safe fixes"

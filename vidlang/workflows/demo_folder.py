@@ -74,13 +74,14 @@ class Extent:
 
 
 FULL = Extent(
-    videos=14, seconds=8.0, camera=60.0, size=(144, 192), queries=2, vadclip={}, tca={"epochs": 8},
+    videos=14, seconds=8.0, camera=60.0, size=(144, 192), queries=2, vadclip={}, tca={"epochs": 4},
     wtal={"cbp_width": 64, "warmup_min_steps": 200, "warmup_passes": 40, "rounds": 1, "phase_passes": 10,
           "phase_min_steps": 40},
     sources=9, copies=2,
 )  # fmt: skip
 QUICK = Extent(
-    videos=4, seconds=4.0, camera=24.0, size=(96, 128), queries=1, vadclip={"epochs": 4}, tca={"epochs": 2},
+    videos=4, seconds=3.2, camera=24.0, size=(96, 128), queries=1, vadclip={"epochs": 2},
+    tca={"epochs": 1, "min_batches": 4},
     wtal={"cbp_width": 64, "warmup_min_steps": 40, "warmup_passes": 10, "rounds": 1, "phase_passes": 2,
           "phase_min_steps": 10},
     sources=3, copies=2,

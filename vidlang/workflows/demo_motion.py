@@ -26,6 +26,9 @@ from vidlang.workflows.score import ScoreOptions, score
 
 Mask = NDArray[np.bool_]
 
+EVERY = 4
+"""Of the frames of an event, those whose true pixels are looked at."""
+
 
 def energy(demo: Demo) -> Step:
     """How much moves inside each true event, against the rest of the film."""
@@ -102,7 +105,7 @@ def _covered_rows(demo: Demo, found: Mapping[str, tuple[NDArray[np.int64], Mask]
     hits = {method: dict.fromkeys(EVENTS, 0) for method in found}
     true, areas = dict.fromkeys(EVENTS, 0), {method: [0.0] for method in found}
     for event in plan.events:
-        for index, pixels in zip(event_frames(plan, event), event_pixels(plan, event), strict=True):
+        for index, pixels in zip(event_frames(plan, event, EVERY), event_pixels(plan, event, EVERY), strict=True):
             true[event.kind] += int(pixels.sum())
             for method, (frames, shown) in found.items():
                 mask = shown[int(np.searchsorted(frames[:, 1], index, side="right"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -40,14 +41,19 @@ def train_retrieval(demo: Demo) -> Step:
     """From edited copies of training videos; the test videos that are asked for later are not among them."""
     extent, pattern = demo.extent, training_pattern(demo)
     changes = {**extent.tca, "seed": demo.options.seed}
-    options = TrainTcaOptions(num_copies=extent.copies, changes=changes, name=NAME, resume=demo.goes_on("tca"))
+    options = TrainTcaOptions(
+        num_copies=extent.copies, whitening="pairs", changes=changes, name=NAME, resume=demo.goes_on("tca")
+    )
     report = train_tca([demo.out / pattern], demo.workspace, options, progress=demo.progress)
     table = Table.of(f"measured on {report.measured_on}", ("metric", "before", "after"), report.rows())
     return Step(
         "Train TCA",
-        (f"vidlang train tca '{pattern}' --copies {extent.copies} --name {NAME}{options_text(changes)}",),
+        (
+            f"vidlang train tca '{pattern}' --copies {extent.copies} --whitening pairs --name {NAME}"
+            f"{options_text(changes)}",
+        ),
         (*report.summary, *report.notes),
-        (table,),
+        (table,) if report.before else (),
         (curves_of(demo, "tca"),),
     )
 
@@ -139,7 +145,11 @@ def _gallery(demo: Demo) -> dict[str, Path]:
 
 
 def _gallery_motion(demo: Demo) -> dict[str, float]:
-    return _mean_motion(_gallery(demo))
+    """Mean motion of every video that is searched; kept, since two steps ask for it."""
+    file = demo.results("motion-of-gallery.json")
+    if not file.is_file():
+        write_text(file, json.dumps(_mean_motion(_gallery(demo))))
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _mean_motion(paths: Mapping[str, Path]) -> dict[str, float]:
