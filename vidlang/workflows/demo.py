@@ -46,7 +46,7 @@ def honest_words() -> tuple[str, ...]:
     return (
         "The videos are drawn by a small program. The numbers show that everything works, not how good it is on yours.",
         f"The encoder is mini: {mini.note if mini else ''}. For results on real videos take clip-vit-b16.",
-        "Rows of motion energy and of chance stand beside each method. Where it does not beat them, the table shows it.",
+        "Motion energy and chance stand beside each method, also where it does not beat them.",
     )
 
 
