@@ -41,17 +41,12 @@ def train_retrieval(demo: Demo) -> Step:
     """From edited copies of training videos; the test videos that are asked for later are not among them."""
     extent, pattern = demo.extent, training_pattern(demo)
     changes = {**extent.tca, "seed": demo.options.seed}
-    options = TrainTcaOptions(
-        num_copies=extent.copies, whitening="pairs", changes=changes, name=NAME, resume=demo.goes_on("tca")
-    )
+    options = TrainTcaOptions(num_copies=extent.copies, changes=changes, name=NAME, resume=demo.goes_on("tca"))
     report = train_tca([demo.out / pattern], demo.workspace, options, progress=demo.progress)
     table = Table.of(f"measured on {report.measured_on}", ("metric", "before", "after"), report.rows())
     return Step(
         "Train TCA",
-        (
-            f"vidlang train tca '{pattern}' --copies {extent.copies} --whitening pairs --name {NAME}"
-            f"{options_text(changes)}",
-        ),
+        (f"vidlang train tca '{pattern}' --copies {extent.copies} --name {NAME}{options_text(changes)}",),
         (*report.summary, *report.notes),
         (table,) if report.before else (),
         (curves_of(demo, "tca"),),
