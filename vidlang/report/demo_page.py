@@ -124,6 +124,7 @@ nav a { color: var(--accent); margin-right: .9rem; display: inline-block; paddin
 pre { margin: .5rem 0; padding: .6rem .8rem; background: var(--code); border-radius: .4rem; overflow-x: auto;
   font-size: .85rem; }
 p { margin: .3rem 0; overflow-wrap: anywhere; }
+.lines { margin: .6rem 0; font: .8rem/1.45 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 .faint { color: var(--faint); font-size: .85rem; }
 .wide { overflow-x: auto; margin: .75rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
@@ -149,7 +150,8 @@ figcaption { color: var(--faint); font-size: .85rem; margin-top: .3rem; }
 {% endfor %}
 </nav>
 <p class="faint">Commands work as written inside the folder of this page.
-{{ "%.0f"|format(total) }} seconds of processor time in all.</p>
+{{ "%.0f"|format(total) }} seconds of processor time for all steps;
+what an interrupted step did before is not counted.</p>
 </header>
 <main>
 {% for section in sections %}
@@ -159,9 +161,9 @@ figcaption { color: var(--faint); font-size: .85rem; margin-top: .3rem; }
 <pre>{% for command in section.commands %}$ {{ command }}
 {% endfor %}</pre>
 {% endif %}
-{% for line in section.lines %}
-<p>{{ line }}</p>
-{% endfor %}
+{% if section.lines %}
+<div class="lines">{{ section.lines|join("\n") }}</div>
+{% endif %}
 {% for table in section.tables %}
 <div class="wide" tabindex="0" role="region" aria-label="{{ table.title }}">
 <table>
@@ -173,7 +175,11 @@ figcaption { color: var(--faint); font-size: .85rem; margin-top: .3rem; }
 </tr></thead>
 <tbody>
 {% for row in table.rows %}
-<tr>{% for value in row %}<td{% if value|is_number %} class="number"{% endif %}>{{ value|cell }}</td>{% endfor %}</tr>
+<tr>
+{% for value in row %}
+<td{% if value|is_number %} class="number"{% endif %}>{{ value|cell }}</td>
+{% endfor %}
+</tr>
 {% endfor %}
 </tbody>
 </table>
