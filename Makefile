@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo    set up, then run all four roads on a small rendered collection, offline; again: goes on"
-	@echo "make test    set up, then ruff, mypy and pytest"
+	@echo "make test    set up, then ruff, mypy and pytest, up to four processes"
 	@echo "make setup   the virtual environment alone"
 	@echo "make format  ruff's formatter and safe fixes"
 	@echo "make clean   remove what the targets above made"
@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 
 format: setup
 	$(BIN)/ruff check --fix .
