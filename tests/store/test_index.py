@@ -489,7 +489,9 @@ while True:
 def test_a_kill_at_any_moment_leaves_the_state_before_or_after(index):
     random.seed(3)
     lengths = [0]
-    for seed in range(6):
+    for seed in range(30):  # six kills, or as many as a busy machine needs to get somewhere
+        if seed >= 6 and max(lengths) > 20:
+            break
         arguments = [sys.executable, "-c", WRITER, str(index.folder), os.path.dirname(__file__), str(seed)]
         writer = subprocess.Popen(arguments, stdout=subprocess.PIPE)
         assert writer.stdout.readline() == b"ready\n"
