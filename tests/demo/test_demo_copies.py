@@ -43,6 +43,19 @@ def test_an_excerpt_shows_the_seconds_that_it_was_cut_from(original, tmp_path):
     assert abs(int(distance.argmin()) - 35) <= 1
 
 
+def test_the_same_plan_gives_the_same_file(tmp_path):
+    """Twice in one process, with other things in memory: encoders have been seen to differ."""
+    from vidlang.demo.scenes import CODING
+
+    frames, contents = list(render(plan_video("fire", seed=3, seconds=3, places=("square",))))[:40], []
+    for number in range(4):
+        clutter = [bytes(1000 + 7919 * number * index) for index in range(20)]
+        write_video(tmp_path / "x.mp4", frames, 25.0, options=CODING)
+        contents.append((tmp_path / "x.mp4").read_bytes())
+        assert len(clutter) == 20
+    assert len(set(contents)) == 1
+
+
 def test_a_copy_that_is_there_is_left_alone(original, tmp_path):
     copies = plan_copies(["normal/normal_000.mp4"], 3.0)
     folder = tmp_path / "copies"
