@@ -112,7 +112,7 @@ LIGHT_COMMANDS = [
     ["models", "list"], ["cache", "list"], ["eval", "anomaly", "--help"], ["retrieve", "--help"], ["index", "info"],
     ["eval", "retrieval", "--help"], ["train", "tca", "--help"], ["localize", "--help"], ["train", "wtal", "--help"],
     ["diff", "--help"], ["fame", "mask", "--help"], ["fame", "weights", "--help"], ["train", "fame", "--help"],
-    ["eval", "representation", "--help"], ["eval", "background", "--help"],
+    ["eval", "representation", "--help"], ["eval", "background", "--help"], ["demo", "--help"],
 ]  # fmt: skip
 
 
