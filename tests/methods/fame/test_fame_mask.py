@@ -396,14 +396,11 @@ def test_no_gradient_runs_through_masks():
     assert not clip_masks(clips).score.requires_grad
 
 
-# What is no number is found in any frame; other values in the first frame, or where they move the mean over time.
-@pytest.mark.parametrize(
-    ("value", "frame"), [(math.nan, 3), (math.inf, 3), (-math.inf, 3), (1.5, 0), (-0.5, 0), (255.0, 3)]
-)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.5, -0.5, 255.0])
 @pytest.mark.parametrize("method", ["fame", "grid"])
-def test_values_outside_of_0_to_1_are_refused(value, frame, method):
+def test_values_outside_of_0_to_1_are_refused(value, method):
     clips = moving_clips().float() / 255
-    clips[1, 2, frame, 19, 23] = value
+    clips[1, 2, 3, 19, 23] = value
     with pytest.raises(ValueError, match=r"RGB in 0\.\.1 before mean and standard deviation"):
         clip_masks(clips, MaskOptions(method=method))
 

@@ -58,9 +58,8 @@ class ClipMasks:
 def clip_masks(clips: Tensor, options: MaskOptions = DEFAULT, *, check: bool = True) -> ClipMasks:
     """The motion masks of clips.
 
-    clips: [B, 3, T, H, W] RGB, float in 0..1 or uint8
-    check: look whether float clips are in 0..1, by their first frames and their means; on a GPU this waits for the
-        device once
+    clips: [B, 3, T, H, W] RGB, float in 0..1 or uint8    check: look at the values of float clips; on a GPU this waits
+    for the device once
 
     Bytes are summed as whole numbers, which is exact in any order; as floats, ``clips / 255``, they give the same mask
     but for pixels whose colour lies on the border of two bins.
@@ -122,15 +121,17 @@ def _read(clips: Tensor, *, check: bool) -> tuple[Tensor, Tensor]:
     batch, _, _, height, width = clips.shape
     seed = torch.empty(batch, height, width, device=clips.device)
     picture = torch.empty(batch, 3, height, width, device=clips.device)
-    floats, work = clips.is_floating_point(), torch.empty(0)
+    floats, ranges, work = clips.is_floating_point(), [], torch.empty(0)
     for some, rows in _parts(clips):
         values = clips[some, :, :, rows].float()
         if work.shape[3:] != values.shape[3:]:
             work = torch.empty_like(values[:, :, 1:])
         seed[some, rows] = seed_energy(values, work=work)
         picture[some, :, rows] = mean_picture(values)
-    if check and floats:
-        _check_values(clips[:, :, 0], picture)
+        if check and floats:
+            ranges.append(torch.stack((values.amin(), values.amax())))
+    if ranges:
+        _check_values(torch.stack(ranges))
     return (seed, picture) if floats else (seed.div_(255), picture.div_(255))
 
 
@@ -156,11 +157,9 @@ def _check_shape(clips: Tensor) -> None:
         raise ValueError(f"clips must be float in 0..1 or uint8, got {clips.dtype}")
 
 
-def _check_values(*samples: Tensor) -> None:
-    """Samples: the first frames, and the means over time, which carry on what is no number in any frame. Looking at
-    every value would cost as much as a third of the rest."""
-    low = float(torch.stack([sample.amin() for sample in samples]).amin())
-    high = float(torch.stack([sample.amax() for sample in samples]).amax())
+def _check_values(ranges: Tensor) -> None:
+    """ranges: [parts, 2] smallest and largest value; one that is not a number carries through."""
+    low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(
             "clips must be RGB in 0..1 before mean and standard deviation are taken off (or uint8 from 0 to 255), got "
