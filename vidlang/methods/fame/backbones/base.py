@@ -5,6 +5,7 @@ Letters: B clips, T frames, H W pixels, C channels, D width of the pooled featur
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import cast
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from vidlang.methods.fame.architectures import EMBED_DIM, Architecture, Head
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Clips to feature maps, to pooled features, to what the head makes of them.
 
     clips: [B, 3, T, H, W] float, RGB, less the training's mean and divided by its deviation
@@ -41,9 +42,9 @@ class Backbone(nn.Module):
             self.fc: nn.Module = nn.Linear(self.dim, num_classes)
             init_linear(self.fc)
 
+    @abstractmethod
     def add_layers(self) -> None:
         """Everything up to the last feature map."""
-        raise NotImplementedError
 
     def add_embedding(self, embed_dim: int) -> None:
         """Two layers that project pooled features to vectors made to be compared; named ``fc.0`` and ``fc.2``."""
@@ -51,9 +52,9 @@ class Backbone(nn.Module):
         init_linear(last)
         self.fc = nn.Sequential(nn.Linear(self.dim, self.dim), nn.ReLU(inplace=True), last)
 
+    @abstractmethod
     def maps(self, clips: Tensor) -> Tensor:
         """The last feature map. clips: [B, 3, T, H, W]    returns: [B, D, T', H', W']"""
-        raise NotImplementedError
 
     def apply_head(self, features: Tensor) -> Tensor:
         """What the head makes of pooled features. features: [B, D]"""
