@@ -72,3 +72,14 @@ def test_what_cannot_be_written_is_said(tmp_path):
     with pytest.raises(ValueError, match="frame_rate"):
         write_video(tmp_path / "out.mp4", pictures(2), 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_frames_give_equal_files(tmp_path):
+    """Blocks in motion under noise: with x264's mbtree six writings give up to six files."""
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 255, (18, 24, 3)).repeat(8, axis=0).repeat(8, axis=1)  # [144, 192, 3]
+    moved = [np.roll(blocks, 2 * index, axis=1) + random.normal(0, 4, blocks.shape) for index in range(80)]
+    frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in moved]
+    for index in range(4):
+        write_video(tmp_path / f"{index}.mp4", frames, 25.0)
+    assert len({(tmp_path / f"{index}.mp4").read_bytes() for index in range(4)}) == 1
