@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +37,7 @@ from vidlang.methods.fame.windows import largest
 
 _IN_CACHE = 2**17
 """Numbers that are read at once on a CPU: half a megabyte, and as much for their differences."""
+BITS_OF_ONE = int(np.float32(1).view(np.uint32))
 ROUNDING = 1e-4
 """How far values of a clip may lie outside 0..1: resizing and colour jitter round."""
 
@@ -70,7 +72,9 @@ def clip_masks(clips: Tensor, options: MaskOptions = DEFAULT, *, check: bool = T
     _check_shape(clips)
     height, width = clips.shape[-2:]
     size = options.blur_size(height, width)
-    seed, picture = _read(clips, check=check)
+    if check and clips.is_floating_point():
+        _check_values(clips)
+    seed, picture = _read(clips)
     moves = seed.amax((1, 2)) > 0
     mask, score = _cut_and_score(seed, picture, size, options)
     still = ~moves[:, None, None]
@@ -116,23 +120,19 @@ def mean_picture(clips: Tensor) -> Tensor:
     return clips.mean(2)
 
 
-def _read(clips: Tensor, *, check: bool) -> tuple[Tensor, Tensor]:
+def _read(clips: Tensor) -> tuple[Tensor, Tensor]:
     """Seed energy [B, H, W] and mean picture [B, 3, H, W], in units of 0..1."""
     batch, _, _, height, width = clips.shape
     seed = torch.empty(batch, height, width, device=clips.device)
     picture = torch.empty(batch, 3, height, width, device=clips.device)
-    floats, ranges, work = clips.is_floating_point(), [], torch.empty(0)
+    work = torch.empty(0, 0, 0, 0, 0)
     for some, rows in _parts(clips):
         values = clips[some, :, :, rows].float()
-        if work.shape[3:] != values.shape[3:]:
+        if work.shape[3] < values.shape[3]:  # of the first strip, the tallest: fresh memory is slow at its first use
             work = torch.empty_like(values[:, :, 1:])
-        seed[some, rows] = seed_energy(values, work=work)
+        seed[some, rows] = seed_energy(values, work=work[:, :, :, : values.shape[3]])
         picture[some, :, rows] = mean_picture(values)
-        if check and floats:
-            ranges.append(torch.stack((values.amin(), values.amax())))
-    if ranges:
-        _check_values(torch.stack(ranges))
-    return (seed, picture) if floats else (seed.div_(255), picture.div_(255))
+    return (seed, picture) if clips.is_floating_point() else (seed.div_(255), picture.div_(255))
 
 
 def _parts(clips: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -157,14 +157,25 @@ def _check_shape(clips: Tensor) -> None:
         raise ValueError(f"clips must be float in 0..1 or uint8, got {clips.dtype}")
 
 
-def _check_values(ranges: Tensor) -> None:
-    """ranges: [parts, 2] smallest and largest value; one that is not a number carries through."""
-    low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-        raise ValueError(
-            "clips must be RGB in 0..1 before mean and standard deviation are taken off (or uint8 from 0 to 255), got "
-            f"values from {low:.4g} to {high:.4g}"
-        )
+def _check_values(clips: Tensor) -> None:
+    """Clips are float."""
+    for clip in clips.detach().split(1 if clips.device.type == "cpu" else len(clips)):
+        if _surely_in_range(clip):
+            continue
+        low, high = float(clip.amin()), float(clip.amax())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # what is no number fails too
+            raise ValueError(
+                "clips must be RGB in 0..1 before mean and standard deviation are taken off (or uint8 from 0 to 255), "
+                f"got values from {low:.4g} to {high:.4g}"
+            )
+
+
+def _surely_in_range(values: Tensor) -> bool:
+    """Whether all values are in 0..1, by half the passes: read as whole numbers, the bits of what is negative, larger
+    or no number exceed those of 1. Float32 on a CPU alone; of anything else nothing is sure."""
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return False
+    return int(values.numpy().view(np.uint32).max()) <= BITS_OF_ONE
 
 
 # -- blur and scale ----------------------------------------------------------------------------------------------------
