@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from golden_table import Differences, Row, show
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,21 +46,6 @@ from vidlang.methods.fame.merge import draw_order, merge
 from vidlang.methods.fame.options import Hue, MaskOptions, blur_size
 from vidlang.methods.fame.variants import grid_mask, grid_sums
 from vidlang.methods.fame.windows import WindowMask
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    group: str
-    what: str
-    num_arrays: int
-    difference: float
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
 
 
 class Golden:
@@ -123,20 +109,12 @@ class Case:
         return Samples(self.tensor("fg_sample"), self.tensor("bg_sample"))
 
 
-class Lines:
-    """Differences of one section, gathered into lines of the table."""
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self.found: dict[tuple[str, float], list[float]] = {}
+class Lines(Differences):
+    """Differences of one section, ours against recorded."""
 
     def add(self, what: str, tolerance: float, difference: Tensor | float) -> None:
         """The largest of the differences."""
-        self.found.setdefault((what, tolerance), []).append(float(torch.as_tensor(difference).double().max()))
-
-    def rows(self) -> Iterator[Row]:
-        for (what, tolerance), differences in self.found.items():
-            yield Row(self.group, what, len(differences), max(differences), tolerance)
+        self.keep(what, tolerance, float(torch.as_tensor(difference).double().max()))
 
 
 def gap(ours: Tensor, recorded: Tensor) -> Tensor:
@@ -310,20 +288,7 @@ def main() -> int:
     parser.add_argument("--golden", type=Path, required=True, help="folder with the recorded arrays")
     torch.set_num_threads(1)
     golden = Golden(parser.parse_args().golden)
-    rows = list(compare(golden))
-    sys.stdout.write(f"{'group':<12} {'what':<36} {'arrays':>6} {'largest difference':>18} {'tolerance':>9}  ok\n")
-    for row in rows:
-        sys.stdout.write(
-            f"{row.group:<12} {row.what:<36} {row.num_arrays:6} {row.difference:18.1e} {row.tolerance:9.0e}  "
-            f"{'yes' if row.holds else 'NO'}\n"
-        )
-    over = sum(not row.holds for row in rows)
-    sys.stdout.write(
-        f"{len(rows)} lines, {sum(row.num_arrays for row in rows)} comparisons, {over} over their tolerance\n"
-    )
-    for name in golden.unread():
-        sys.stdout.write(f"not compared: {name}\n")
-    return int(over > 0)
+    return show(list(compare(golden)), golden.unread())
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from golden_table import Differences, Row, show
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -38,21 +38,6 @@ NETWORKS: dict[str, tuple[str, Head]] = {
     "i3d_embed": ("i3d", "embed"),
 }
 """Recorded name → architecture and head."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    group: str
-    what: str
-    num_arrays: int
-    difference: float
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
 
 
 class Golden:
@@ -87,12 +72,8 @@ class Golden:
         return lines
 
 
-class Lines:
-    """Differences of one section, gathered into lines of the table."""
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self.found: dict[tuple[str, float], list[float]] = {}
+class Lines(Differences):
+    """Differences of one section, ours against recorded."""
 
     def add(self, what: str, tolerance: float, ours: Any, theirs: Any, relative: bool = False) -> None:
         """The largest difference, as a share of the largest recorded value if relative; infinite for other shapes."""
@@ -104,11 +85,7 @@ class Lines:
         if mine.shape == recorded.shape and np.isfinite(mine).all():
             gap = float(np.abs(mine - recorded).max(initial=0.0))
             gap /= float(np.abs(recorded).max(initial=0.0)) if relative else 1.0
-        self.found.setdefault((what, tolerance), []).append(gap)
-
-    def rows(self) -> Iterator[Row]:
-        for (what, tolerance), differences in self.found.items():
-            yield Row(self.group, what, len(differences), max(differences), tolerance)
+        self.keep(what, tolerance, gap)
 
 
 # -- moco_*.npz --------------------------------------------------------------------------------------------------------
@@ -314,19 +291,7 @@ def main() -> int:
     parser.add_argument("--golden", type=Path, required=True, help="folder with the recorded arrays")
     torch.set_num_threads(1)
     golden = Golden(parser.parse_args().golden)
-    rows = list(compare(golden))
-    sys.stdout.write(f"{'group':<15} {'what':<57} {'arrays':>6} {'largest difference':>18} {'tolerance':>9}  ok\n")
-    for row in rows:
-        sys.stdout.write(
-            f"{row.group:<15} {row.what:<57} {row.num_arrays:6} {row.difference:18.1e} {row.tolerance:9.0e}  "
-            f"{'yes' if row.holds else 'NO'}\n"
-        )
-    over = sum(not row.holds for row in rows)
-    compared = sum(row.num_arrays for row in rows)
-    sys.stdout.write(f"{len(rows)} lines, {compared} comparisons, {over} over their tolerance\n")
-    for name in golden.unread():
-        sys.stdout.write(f"not compared: {name}\n")
-    return int(over > 0)
+    return show(list(compare(golden)), golden.unread())
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from golden_table import Row, show
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -57,21 +58,6 @@ TEMPORAL_NETWORK = {"top_K": 3, "min_sim": 0.35, "max_step": 10}
 """Likewise."""
 PRINTED = 5.1e-5
 """Printed numbers have four decimals."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    group: str
-    what: str
-    num_arrays: int
-    difference: float
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
 
 
 class Golden:
@@ -725,21 +711,9 @@ def main() -> int:
     options = parser.parse_args()
     golden = Golden(options.golden, options.heads)
     rows = [row for row in compare(golden) if row.num_arrays]
-    sys.stdout.write(f"{'group':<36} {'what':<44} {'arrays':>6} {'largest difference':>18} {'tolerance':>9}  ok\n")
-    for row in rows:
-        sys.stdout.write(
-            f"{row.group:<36} {row.what:<44} {row.num_arrays:6} {row.difference:18.1e} {row.tolerance:9.0e}  "
-            f"{'yes' if row.holds else 'NO'}\n"
-        )
-    unread = golden.unread()
-    over = sum(not row.holds for row in rows)
-    sys.stdout.write(
-        f"{len(rows)} lines, {sum(row.num_arrays for row in rows)} comparisons, {over} over their tolerance; "
-        f"{golden.num_recorded()} recorded arrays read or compared, less those below\n"
-    )
-    for name in unread:
-        sys.stdout.write(f"not compared: {name}\n")
-    return int(over > 0)
+    status = show(rows, golden.unread())
+    sys.stdout.write(f"{golden.num_recorded()} recorded arrays read or compared, less those named\n")
+    return status
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from golden_table import Differences, Row, show
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,21 +47,6 @@ CLIPPED = 1e-6
 """Recorded student probabilities are clipped to [1e-6, 1 - 1e-6]."""
 SNIPPET_FRAMES, FRAME_RATE = 16, 25
 """Of the recorded curves: one source snippet lasts 16 / 25 s."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    group: str
-    what: str
-    num_arrays: int
-    difference: float
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
 
 
 class Golden:
@@ -103,20 +88,12 @@ class Golden:
         return lines + [f"{name}.json: all of it" for name in self.json if (name, "") not in self.seen]
 
 
-class Lines:
-    """Differences of one section, gathered into lines of the table."""
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self.found: dict[tuple[str, float], list[float]] = {}
+class Lines(Differences):
+    """Differences of one section, ours against recorded."""
 
     def add(self, what: str, tolerance: float, ours: Any, theirs: Any, relative: bool = False) -> None:
         """The largest difference; infinite where shapes differ or only one side is a number."""
-        self.found.setdefault((what, tolerance), []).append(_difference(ours, theirs, relative))
-
-    def rows(self) -> Iterator[Row]:
-        for (what, tolerance), differences in self.found.items():
-            yield Row(self.group, what, len(differences), max(differences), tolerance)
+        self.keep(what, tolerance, _difference(ours, theirs, relative))
 
 
 def _difference(ours: Any, theirs: Any, relative: bool = False) -> float:
@@ -385,20 +362,7 @@ def main() -> int:
     parser.add_argument("--golden", type=Path, required=True, help="folder with the recorded arrays")
     torch.set_num_threads(1)
     golden = Golden(parser.parse_args().golden)
-    rows = list(compare(golden))
-    sys.stdout.write(f"{'group':<14} {'what':<42} {'arrays':>6} {'largest difference':>18} {'tolerance':>9}  ok\n")
-    for row in rows:
-        sys.stdout.write(
-            f"{row.group:<14} {row.what:<42} {row.num_arrays:6} {row.difference:18.1e} {row.tolerance:9.0e}  "
-            f"{'yes' if row.holds else 'NO'}\n"
-        )
-    over = sum(not row.holds for row in rows)
-    sys.stdout.write(
-        f"{len(rows)} lines, {sum(row.num_arrays for row in rows)} comparisons, {over} over their tolerance\n"
-    )
-    for name in golden.unread():
-        sys.stdout.write(f"not compared: {name}\n")
-    return int(over > 0)
+    return show(list(compare(golden)), golden.unread())
 
 
 if __name__ == "__main__":
