@@ -130,6 +130,17 @@ def test_broken_videos_are_named_and_the_others_are_learned_from(workspace, tmp_
         train_fame([folder], workspace, options(name="none"))
 
 
+def test_what_a_published_file_holds_beside_the_network_is_said(workspace, tmp_path):
+    weights = {f"module.encoder_q.{k}": v for k, v in build_backbone("tiny").state_dict().items()}
+    usual = {"module.queue": torch.zeros(2, 4), "module.encoder_k.stem.space.0.weight": torch.zeros(1)}
+    torch.save({"state_dict": weights | usual}, tmp_path / "plain.pth.tar")
+    assert find_network(workspace, str(tmp_path / "plain.pth.tar")).notes == ()
+    more = {"module.encoder_q.extra.weight": torch.zeros(1)}
+    torch.save({"state_dict": weights | usual | more}, tmp_path / "more.pth.tar")
+    [note] = find_network(workspace, str(tmp_path / "more.pth.tar")).notes
+    assert note == "more.pth.tar holds 1 tensors that tiny does not have, such as encoder_q.extra.weight"
+
+
 def test_the_preset_follows_the_network_and_published_files_are_started_from(workspace, films, tmp_path):
     with seeded(5):
         weights = build_backbone("tiny").state_dict()

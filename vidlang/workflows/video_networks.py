@@ -61,6 +61,8 @@ CONFIGS: dict[str, type[FameConfig] | type[FinetuneConfig] | type[LinearConfig]]
 """Kind of a training → its options."""
 ARCH_PRESETS: dict[str, str] = {"tiny": "small", "r2plus1d_18": "ucf101", "i3d": "kinetics"}
 """Network → the preset that says which clips it was made for."""
+OF_PRETRAINING = ("encoder_k.", "queue")
+"""What a published file of pretraining holds beside the network that is used."""
 Kind = Literal["finetune", "linear"]
 Video = tuple[str, Path]
 
@@ -134,6 +136,9 @@ def _published(file: Path) -> Network:
     notes = []
     if found.num_classes is not None:
         notes.append(f"{file.name} names {found.num_classes} classes that it does not list, so that layer is left out")
+    unknown = [name for name in found.left_over if not name.startswith(OF_PRETRAINING)]
+    if unknown:
+        notes.append(f"{file.name} holds {len(unknown)} tensors that {found.arch} does not have, such as {unknown[0]}")
     return Network(file.name, found.backbone, PRESETS[ARCH_PRESETS[found.arch]], notes=tuple(notes))
 
 
