@@ -20,10 +20,10 @@ from vidlang.methods.fame.predict import Predictor
 from vidlang.methods.fame.windows import mask_frames
 from vidlang.report.masks import SheetRow
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, write_torch_state
+from vidlang.store.mask_file import MaskFile
 from vidlang.store.video_backbones import ClipRecipe
 from vidlang.video.reader import VideoReader, open_video
 from vidlang.workflows.fame import WindowFacts, windows_of
-from vidlang.workflows.fame_file import MaskFile
 from vidlang.workflows.fame_mask import MaskVideoOptions, mask_videos
 from vidlang.workflows.fame_merge import Background, MergeOptions, merge_videos
 from vidlang.workflows.fame_networks import activation_of, measure_kernels, show_activations

@@ -13,6 +13,7 @@ from vidlang.core import BadInput, Outcome, Progress, VidlangError
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.report.masks import MAX_ROWS, Pixels, SheetRow, black_and_white, over_mask, sheet_png
 from vidlang.store.atomic import write_bytes, write_text
+from vidlang.store.mask_file import MaskFile
 from vidlang.store.names import safe_component
 from vidlang.store.workspace import Workspace
 from vidlang.video.reader import VideoReader, find_videos, open_video
@@ -30,7 +31,6 @@ from vidlang.workflows.fame import (
     results_folder,
     summary_of,
 )
-from vidlang.workflows.fame_file import MaskFile
 
 KINDS = ("mp4", "npz", "png")
 """Endings of what can be written."""

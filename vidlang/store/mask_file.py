@@ -14,13 +14,27 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.store.atomic import replacing
-from vidlang.workflows.fame import WindowFacts
+
+
+class Window(Protocol):
+    """What is known of the mask of one window."""
+
+    @property
+    def frames(self) -> tuple[int, int]: ...
+    @property
+    def seconds(self) -> tuple[float, float]: ...
+    @property
+    def energy(self) -> float: ...
+    @property
+    def area(self) -> float: ...
+    @property
+    def moves(self) -> bool: ...
 
 
 class MaskFile:
@@ -45,7 +59,7 @@ class MaskFile:
         self._shape = mask.shape
         self._packed.write(np.packbits(mask).tobytes())
 
-    def finish(self, windows: Sequence[WindowFacts], options: Mapping[str, Any]) -> None:
+    def finish(self, windows: Sequence[Window], options: Mapping[str, Any]) -> None:
         """Writes the file: beside its place first, then renamed. options: ready for JSON"""
         arrays: dict[str, NDArray[Any]] = {
             "frames": np.array([window.frames for window in windows], dtype=np.int64),
