@@ -31,10 +31,11 @@ MAY_IMPORT = {
     "demo": {"core", "video"},
     "engines": {"core"},
     "workflows": ALL_BUT_CLI,
+    "api": {*ALL_BUT_CLI, "workflows", "cli.render"},
     "cli": {"core", "encoders.registry", "methods", "workflows"},
 }
 THIRD_PARTY = {
-    "core": {"numpy"},
+    "core": {"numpy", "pandas"},
     "video": {"numpy", "av", "decord", "PIL"},
     "encoders": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "PIL"},
     "store": {"numpy", "h5py", "safetensors", "torch", "faiss", "tomllib", "tomli"},
@@ -46,6 +47,7 @@ THIRD_PARTY = {
     "demo": {"numpy"},
     "engines": set[str](),
     "workflows": {"numpy", "torch"},
+    "api": {"numpy", "torch"},
     "cli": {"typer", "rich", "click", "numpy"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

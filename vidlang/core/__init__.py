@@ -34,7 +34,7 @@ from vidlang.core.errors import (
 from vidlang.core.features import FeatureKey, FeatureRecipe, Features, Sampling
 from vidlang.core.labels import Label, LabelledSegment
 from vidlang.core.progress import Progress, Task
-from vidlang.core.results import Detection, Hit, Outcome, Ranking, Scores
+from vidlang.core.results import Detection, Detections, Hit, Outcome, Ranking, Scores
 from vidlang.core.retrieval import Rankings, RetrievalTruth, Similarities
 from vidlang.core.segments import Segment
 from vidlang.core.video import FileIdentity, VideoInfo
@@ -47,6 +47,7 @@ __all__ = [
     "BadVideo",
     "DamagedEntry",
     "Detection",
+    "Detections",
     "EncoderUnavailable",
     "FeatureKey",
     "FeatureRecipe",

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from vidlang.core.tables import Tabular, html_table
 from vidlang.core.video import VideoInfo
 
 Pick = Literal["middle", "first", "mean"]
@@ -231,7 +232,7 @@ class FeatureKey:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(Tabular):
     """Rows of one video with the two rulers that the decoder gave at extraction."""
 
     key: FeatureKey
@@ -269,6 +270,43 @@ class Features:
         if not 0 <= index < self.values.shape[0]:
             raise ValueError(f"{self.key.video_id} has {self.values.shape[0]} crops, asked for crop {index}")
         return replace(self, values=self.values[index])
+
+    def columns(self) -> dict[str, ArrayLike]:
+        """One row a snippet: both rulers, then the feature, one column a number.
+
+        Raises:
+            ValueError: there are several crops; take one with ``crop``.
+        """
+        if self.values.ndim == 3:
+            raise ValueError(f"{self.key.video_id} has {self.values.shape[0]} crops; choose one, as in .crop(0)")
+        rulers: dict[str, ArrayLike] = {
+            "video": [self.key.video_id] * self.num_snippets,
+            "start_seconds": self.seconds[:, 0],
+            "end_seconds": self.seconds[:, 1],
+            "first_frame": self.frames[:, 0],
+            "last_frame_exclusive": self.frames[:, 1],
+        }
+        return {**rulers, **{f"feature:{index}": column for index, column in enumerate(self.values.T)}}
+
+    def to_numpy(self) -> NDArray[np.floating[Any]]:
+        """The rows: [T, D], or [K, T, D] with K crops."""
+        return self.values
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "schema": "vidlang.features/1",
+            "video": {**asdict(self.video), "size": list(self.video.size)},
+            "recipe": self.key.recipe.to_dict(),
+            "frames": self.frames.tolist(),
+            "seconds": self.seconds.tolist(),
+            "values": self.values.tolist(),
+        }
+
+    def _repr_html_(self) -> str:
+        shape = " × ".join(map(str, self.values.shape))
+        facts = {"video": [self.key.video_id], "recipe": [self.key.recipe.name], "values": [shape]}
+        return html_table({**facts, "seconds": [self.video.duration]}, caption="Features")
 
 
 def check_rulers(frames: NDArray[np.int64], seconds: NDArray[np.float64], num_rows: int, where: str) -> None:

@@ -39,6 +39,14 @@ class Segment:
         union = self.duration + other.duration - shared
         return shared / union if union > 0 else 0.0
 
+    def to_numpy(self) -> NDArray[np.float64]:
+        """[2]: start and end in seconds."""
+        return np.array([self.start, self.end], dtype=np.float64)
+
+    def to_dict(self) -> dict[str, float]:
+        """Ready for JSON."""
+        return {"start": float(self.start), "end": float(self.end)}
+
 
 def merge(segments: Iterable[Segment], gap: float = 0.0) -> list[Segment]:
     """Sorted segments with those joined that overlap or lie at most ``gap`` seconds apart."""
