@@ -43,7 +43,7 @@ THIRD_PARTY = {
     "nn": {"torch", "numpy"},
     "methods": {"torch", "numpy"},
     "metrics": {"numpy", "sklearn"},
-    "report": {"numpy", "matplotlib", "jinja2"},
+    "report": {"numpy", "matplotlib", "jinja2", "PIL"},
     "demo": {"numpy"},
     "engines": set[str](),
     "workflows": {"numpy", "torch"},
