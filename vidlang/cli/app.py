@@ -1,15 +1,18 @@
 """The ``vidlang`` command: its sub-commands, and the one place where errors become a line and an exit code.
 
 Exit codes: 0 if every video succeeded, 1 if any failed or the work could not be done, 2 for usage, 130 if interrupted.
+They also stand in the help of ``vidlang``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import difflib
 import io
 import os
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,11 +34,14 @@ from vidlang.cli import (
     score,
     train,
 )
+from vidlang.cli.help import choices_of, dress
 from vidlang.cli.options import WithSwitches
 from vidlang.cli.render import warn
 from vidlang.core.errors import BadInput, UnknownName, VidlangError
 
 INTERRUPTED = 130
+UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+"""Of typer, which has it under no name of its own that all versions share."""
 MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 app = typer.Typer(
@@ -44,7 +50,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Start: vidlang extract videos/ · vidlang train vadclip · vidlang score video.mp4",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -61,7 +66,18 @@ def top(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Video in, language-aligned understanding out: extract features, train, score anomalies, retrieve videos."""
+    """Video in, language-aligned understanding out: extract features, train, score anomalies, retrieve videos.
+
+    [bold]Examples[/bold]
+
+      vidlang extract videos/
+
+      vidlang train vadclip
+
+      vidlang score video.mp4
+
+    Exit codes: 0 all went well, 1 a video failed or the work could not be done, 2 wrong usage, 130 interrupted.
+    """
 
 
 app.command("init", rich_help_panel="Start")(init.command)
@@ -79,6 +95,7 @@ app.add_typer(cache.app, name="cache", rich_help_panel="Keep")
 app.add_typer(index.app, name="index", rich_help_panel="Keep")
 app.add_typer(models.app, name="models", rich_help_panel="Keep")
 app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
+dress(app)
 
 
 def main() -> None:
@@ -116,17 +133,46 @@ def _give_memory_back() -> None:
 def _exit_code() -> int:
     verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
-        app()
-    except SystemExit as leaving:  # how typer ends, with 130 after Ctrl-C
+        code = app(prog_name="vidlang", standalone_mode=False)  # so that errors come here and not in a box
+    except SystemExit as leaving:  # how completion ends
         return leaving.code if isinstance(leaving.code, int) else 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except UsageError as error:
+        if text := _usage_trouble(error):
+            warn(text)
+        return 2
     except (VidlangError, OSError) as error:
         if verbose:
             raise
         warn(f"Error: {error if isinstance(error, VidlangError) else _machine_trouble(error)}")
         return 2 if isinstance(error, (BadInput, UnknownName)) else 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _usage_trouble(error: Any) -> str:
+    """One line: what is wrong with the words of the command, what may be meant, which help to read.
+
+    Empty where the help was printed instead.
+    """
+    near = getattr(error, "possibilities", None)
+    text = " ".join(str(error.message if near else error.format_message()).split()).rstrip(".")
+    text = text.replace("Value error, ", "")  # which some versions of typer put before what is wrong
+    context = getattr(error, "ctx", None)
+    if not text:
+        return ""
+    if near:
+        text += f". Did you mean {near[0]}?"
+    else:
+        text += _near_choice(error) or ("" if text.endswith("?") else ".")
+    return f"Error: {text} See: {context.command_path if context else 'vidlang'} --help"
+
+
+def _near_choice(error: Any) -> str:
+    """``. Did you mean 'middle'?`` where a word is close to one that the option takes."""
+    param, said = getattr(error, "param", None), re.search(r"'(.+?)' is not one of", str(error.message))
+    near = difflib.get_close_matches(said[1], choices_of(param), n=1) if param is not None and said else []
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def _machine_trouble(error: OSError) -> str:

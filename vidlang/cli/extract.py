@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidlang.cli.help import NUMBERS, RUNNING, SAMPLING
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, warn
 
@@ -45,10 +46,6 @@ class BordersChoice(str, Enum):
     keep = "keep"
     crop = "crop"
 
-
-SAMPLING = "Sampling (part of the recipe)"
-NUMBERS = "Numbers (part of the recipe)"
-RUNNING = "Running"
 
 StrideOption = Annotated[
     int | None,
@@ -157,7 +154,9 @@ MotionOption = Annotated[
 ]
 FrameRateOption = Annotated[
     float | None,
-    typer.Option(help="Frames per second of folders of images.", show_default="25", metavar="RATE"),
+    typer.Option(
+        help="Frames per second of folders of images.", show_default="25", metavar="RATE", rich_help_panel=SAMPLING
+    ),
 ]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images per encoder call.", metavar="N", rich_help_panel=RUNNING)]
 WorkersOption = Annotated[

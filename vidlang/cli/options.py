@@ -12,36 +12,78 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import typer
-from typer.core import TyperCommand
 
+from vidlang.cli import complete
+from vidlang.cli.help import ANSWER, COMMON, NUMBERS, RUNNING, VIDEOS, Command
 from vidlang.core.errors import BadInput
 
 SWITCH = "on|off"
 
 WorkspaceOption = Annotated[
     Path | None,
-    typer.Option("--workspace", help="Folder of cache, models and results.", show_default=".vidlang", metavar="DIR"),
+    typer.Option(
+        "--workspace",
+        help="Folder of cache, models and results.",
+        show_default=".vidlang",
+        metavar="DIR",
+        rich_help_panel=COMMON,
+    ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages; errors only.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens; show where errors come from.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, no messages; errors only.", rich_help_panel=COMMON)
+]
+NamesOnlyOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Names only, one a line, and no messages.", rich_help_panel=COMMON)
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Log what happens; show where errors come from.", rich_help_panel=COMMON),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Answer as JSON on stdout (vidlang schema).", rich_help_panel=ANSWER)
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done and write nothing.", rich_help_panel=RUNNING),
+]
 DeviceOption = Annotated[
-    str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", show_default="auto", metavar="DEVICE")
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        show_default="auto",
+        metavar="DEVICE",
+        rich_help_panel=COMMON,
+        autocompletion=complete.devices,
+    ),
 ]
 EncoderOption = Annotated[
     str | None,
     typer.Option(
-        help="Name (vidlang models list), hub id, or folder of a CLIP.", show_default="clip-vit-b16", metavar="NAME"
+        help="Name (vidlang models list), hub id, or folder of a CLIP.",
+        show_default="clip-vit-b16",
+        metavar="NAME",
+        rich_help_panel=NUMBERS,
+        autocompletion=complete.encoders,
     ),
 ]
 ManifestOption = Annotated[
     Path | None,
     typer.Option(
-        "--manifest", help="CSV of video,label[,start,end][,split] instead of labels by folder.", metavar="CSV"
+        "--manifest",
+        help="CSV of video,label[,start,end][,split] instead of labels by folder.",
+        metavar="CSV",
+        rich_help_panel=VIDEOS,
     ),
 ]
 NormalOption = Annotated[
-    str | None, typer.Option("--normal", help="Name of the normal class.", show_default="normal", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--normal",
+        help="Name of the normal class.",
+        show_default="normal",
+        metavar="NAME",
+        rich_help_panel=VIDEOS,
+    ),
 ]
 
 
@@ -129,7 +171,7 @@ def given(config: type, values: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-class WithSwitches(TyperCommand):
+class WithSwitches(Command):
     """A command whose on|off options may stand alone: ``--no-kd`` is ``--no-kd on``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

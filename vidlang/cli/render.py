@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from vidlang.core.progress import Progress, Task
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichBars
+
+    from vidlang.workflows.plan import Plan
 
 
 def stdout() -> Console:
@@ -46,9 +48,36 @@ def warn(text: str) -> None:
     stderr().print(plain(text), markup=False)
 
 
-def print_json(value: object) -> None:
-    """One JSON document on stdout."""
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON document on stdout. It says which schema it follows (``vidlang schema``).
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not str(value.get("schema", "")).startswith("vidlang."):
+        raise ValueError(f"an answer must have a schema of core/schemas.py, got {value.get('schema')!r}")
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_plan(plan: Plan, *, json: bool, quiet: bool) -> None:
+    """What ``--dry-run`` answers. Exit code 1 where the real run would fail on something.
+
+    Raises:
+        typer.Exit: something would fail.
+    """
+    import typer
+
+    if json:
+        print_json(plan.to_dict())
+    elif not quiet:
+        for line in plan.lines():
+            say(line)
+    if plan.num_failed:
+        if quiet or json:
+            for item in plan.items:
+                if item.action == "fail":
+                    warn(f"failed: {item.name}: {item.detail}")
+        raise typer.Exit(1)
 
 
 def print_table(

@@ -82,13 +82,18 @@ class Workspace:
         return self.root / "results"
 
 
+def folder_of(root: Path | None = None) -> Path:
+    """Where the workspace lies or would lie: ``root``, else ``$VIDLANG_WORKSPACE``, else ``.vidlang`` here."""
+    return root or Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER)
+
+
 def open_workspace(root: Path | None = None) -> Workspace:
     """The workspace at ``root``, else at ``$VIDLANG_WORKSPACE``, else ``.vidlang`` here. Nothing is created.
 
     Raises:
         BadInput: the settings file does not read as TOML, or has a key or value that is not known.
     """
-    folder = root or Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_FOLDER)
+    folder = folder_of(root)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file, but the workspace is a folder. Give another one with --workspace.")
     return Workspace(folder, read_settings(folder / SETTINGS_FILE))
