@@ -56,6 +56,7 @@ __all__ = [
     "evaluate",
     "frame_auc",
     "frames_of_truth",
+    "judged_frames",
     "measure",
     "pair",
     "validate",
@@ -484,6 +485,70 @@ def measure(
             out.metrics.update({f"map_{name}/{c}": ap for c, ap in zip(table.class_names, of_classes, strict=True)})
     notes += _notes(videos, normal, out.metrics)
     return Report(out.metrics, out.undefined, tuple(notes), tables, ruler, len(videos), int(abnormal.sum()))
+
+
+@dataclass(frozen=True)
+class VideoPeaks:
+    """The highest scores of one video, and the rows that have them."""
+
+    video_id: str
+    classes: tuple[str, ...]
+    abnormal: bool
+    inside: tuple[float, int] | None
+    """Within true segments; where their times are not known, of an abnormal video as a whole."""
+    outside: tuple[float, int] | None
+    """Where nothing is anomalous."""
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedFrames:
+    """What the metrics over frames are made from, all videos end to end, N pieces of rows."""
+
+    truth: NDArray[np.bool_]
+    """[N]"""
+    scores: NDArray[np.floating]
+    """[N]"""
+    weights: NDArray[np.float64]
+    """[N] frames or seconds."""
+    videos: tuple[VideoPeaks, ...]
+    """Every video, also those whose times are not known and that have no pieces here."""
+
+
+def judged_frames(
+    scores: Iterable[Scores],
+    labels: Iterable[Label],
+    *,
+    normal: str | None = None,
+    branch: str | None = None,
+    allow_missing: bool = False,
+) -> JudgedFrames:
+    """The frames that `measure` judges, for curves over them. Options and errors are those of `measure`."""
+    pairs, _ = pair(scores, labels, allow_missing=allow_missing)
+    names = {name.casefold(): name for name in _class_names(pairs)}
+    ruler, normal = ruler_of(label for _, label in pairs), _normal_class(pairs, _class_names(pairs), normal)
+    videos = [_prepare(s, label, ruler, names, normal, branch) for s, label in pairs]
+    timed = [video for video in videos if video.times_known]
+    peaks = tuple(map(_peaks, videos))
+    if not any(video.abnormal for video in timed):
+        return JudgedFrames(np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0), peaks)
+    truth, values, weights, _ = _laid_out(timed, lambda video: video.curve)
+    return JudgedFrames(truth, values, weights, peaks)
+
+
+def _peaks(video: _Video) -> VideoPeaks:
+    if video.times_known:
+        pieces = video.pieces()
+        inside, outside = (_highest(video.curve, pieces.rows[pieces.truth == wanted]) for wanted in (True, False))
+    else:
+        inside, outside = _highest(video.curve, np.arange(len(video.curve))), None
+    return VideoPeaks(video.label.video_id, video.label.classes, video.abnormal, inside, outside)
+
+
+def _highest(curve: NDArray[np.floating], rows: NDArray[np.int64]) -> tuple[float, int] | None:
+    if not len(rows):
+        return None
+    row = int(rows[np.argmax(curve[rows])])
+    return float(curve[row]), row
 
 
 def evaluate(scores: Iterable[Scores], labels: Iterable[Label], **options: Any) -> dict[str, float]:

@@ -49,17 +49,22 @@ from numpy.typing import ArrayLike, NDArray
 from vidlang.core.errors import BadInput
 from vidlang.core.labels import Label
 from vidlang.core.results import Detection
+from vidlang.core.segments import Segment
 from vidlang.metrics import retrieval
 
 __all__ = [
     "ACTIVITYNET",
     "THUMOS14",
+    "ClassRanking",
     "ClassificationScores",
+    "FoundInstance",
     "FrameIou",
     "LocalizationScores",
     "average_precision",
     "class_average_precisions",
+    "class_rankings",
     "evaluate",
+    "found_instances",
     "frame_iou",
     "in_ambiguous",
     "mean_frame_iou",
@@ -349,12 +354,84 @@ def _of_class(
     protocol: Protocol,
 ) -> NDArray[np.float64]:
     """[I]"""
+    videos, segments, scores, truth = _arrays(predictions, true, protocol)
+    return class_average_precisions(videos, segments, scores, truth, thresholds, area)
+
+
+def _arrays(
+    predictions: Sequence[Detection], true: Mapping[str, Sequence[tuple[float, float]]], protocol: Protocol
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Predictions and instances of one class on the ruler of the protocol: videos, segments, scores, truth."""
     segments = np.array([(p.segment.start, p.segment.end) for p in predictions], dtype=np.float64).reshape(-1, 2)
     truth = {video: np.array(found, dtype=np.float64) for video, found in true.items()}
     if protocol == "snippets":
         segments, truth = to_snippets(segments), {video: to_snippets(found) for video, found in truth.items()}
-    videos, scores = [p.video_id for p in predictions], [p.score for p in predictions]
-    return class_average_precisions(videos, segments, scores, truth, thresholds, area)
+    return [p.video_id for p in predictions], segments, np.array([p.score for p in predictions]), truth
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRanking:
+    """The judged predictions of one class by falling score, at one threshold."""
+
+    predictions: tuple[Detection, ...]
+    hits: NDArray[np.bool_]
+    """[N] which take an instance."""
+    num_true: int
+
+
+def class_rankings(
+    predictions: Iterable[Detection],
+    truth: Iterable[Label],
+    threshold: float,
+    *,
+    protocol: Protocol = "thumos14",
+    ambiguous: Iterable[Label] = (),
+    outside: Outside = "wrong",
+) -> dict[str, ClassRanking]:
+    """What `evaluate` ranks, class by class, for curves over it. Options and errors are those of `evaluate`."""
+    labels = list(truth)
+    instances = _instances(labels)
+    kept, _ = _judged(list(predictions), labels, instances, protocol, list(ambiguous), outside)
+    found = {}
+    for name in sorted(instances):
+        own = [prediction for prediction in kept if prediction.label == name]
+        videos, segments, scores, true = _arrays(own, instances[name], protocol)
+        order = np.argsort(-scores, kind="stable")
+        hits = _hits(videos, segments, order, true, [threshold])[0]
+        found[name] = ClassRanking(tuple(own[place] for place in order), hits, sum(map(len, true.values())))
+    return found
+
+
+@dataclass(frozen=True)
+class FoundInstance:
+    """A true segment, and the strongest prediction of any class that reaches the threshold on it."""
+
+    video_id: str
+    label: str
+    segment: Segment
+    best: Detection | None
+
+
+def found_instances(predictions: Iterable[Detection], truth: Iterable[Label], threshold: float) -> list[FoundInstance]:
+    """What each true segment was taken for; unlike in average precision, one prediction may stand for several.
+
+    truth: segments in seconds
+    """
+    by_video: dict[str, list[Detection]] = {}
+    for prediction in predictions:
+        by_video.setdefault(prediction.video_id, []).append(prediction)
+    found = []
+    for label in truth:
+        given = by_video.get(label.video_id, [])
+        segments = np.array([(p.segment.start, p.segment.end) for p in given], dtype=np.float64).reshape(-1, 2)
+        for event in label.segments:
+            if event.segment is None:
+                continue
+            overlaps = temporal_iou(segments, [(event.segment.start, event.segment.end)])[:, 0]
+            fitting = [p for p, overlap in zip(given, overlaps, strict=True) if overlap >= threshold]
+            best = max(fitting, key=lambda p: p.score, default=None)
+            found.append(FoundInstance(label.video_id, event.label, event.segment, best))
+    return found
 
 
 def _notes(

@@ -153,6 +153,11 @@ class _Steps:
         steps = np.diff(self.true, prepend=0)
         return float((steps * self.true / np.maximum(self.all, 1)).sum() / num_positives)
 
+    def curve(self, num_positives: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Recall from 0 on, and precision; what was never ranked is not on it."""
+        precision = self.true / np.maximum(self.all, 1)
+        return np.concatenate([[0.0], self.true / num_positives]), np.concatenate([precision[:1], precision])
+
 
 @dataclass(frozen=True)
 class TaskScores:
@@ -173,6 +178,9 @@ class TaskScores:
     skipped: tuple[str, ...] = ()
     """Queries without a positive."""
     groups: Mapping[str, float] = field(default_factory=dict)
+    pairs_curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, compare=False, repr=False)
+    """Recall [P] and precision [P] over all pairs of query and video together, by falling similarity; the steps under
+    it are the micro-AP."""
 
 
 @dataclass(frozen=True)
@@ -412,6 +420,7 @@ class _Tally:
             num_found=self.num_found,
             skipped=self.skipped,
             groups={name: sums[name] / divisors.get(name, counts[name]) for name in sorted(sums) if counts[name]},
+            pairs_curve=self.steps.curve(total) if total and len(self.steps.true) else None,
         )
 
 
