@@ -1,0 +1,243 @@
+"""Anomaly scores: of videos, of features, of one video after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vidlang.api.common import (
+    PathLike,
+    Paths,
+    ProgressLike,
+    WorkspaceLike,
+    path_of,
+    paths_of,
+    place_of,
+    progress_of,
+    words_of,
+)
+from vidlang.api.features import in_memory
+from vidlang.api.results import ScoreResult
+from vidlang.core import BadInput, Detections, FeatureKey, FeatureRecipe, Features, Progress, Scores, VideoInfo
+from vidlang.core.features import Crops, Pick, Precision
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.workflows.extract import ExtractOptions, find_inputs
+from vidlang.workflows.recipe import RecipeChanges
+from vidlang.workflows.score import ScoreOptions, _make_scorer, _Scorer, _scores_of, find_events
+from vidlang.workflows.score import score as run
+
+Branch = Literal["c", "a", "fusion"]
+
+
+def score(
+    paths: Paths,
+    *,
+    checkpoint: PathLike | None = None,
+    labels: str | Sequence[str] | None = None,
+    branch: Branch | None = None,
+    threshold: float | None = None,
+    min_seconds: float = 0.0,
+    motion_prior: float | None = None,
+    motion: PathLike | None = None,
+    manifest: PathLike | None = None,
+    split: str | None = None,
+    plot: bool = True,
+    out: PathLike | None = None,
+    cached: bool = False,
+    crop: str = "0",
+    encoder: str | None = None,
+    stride: int | None = None,
+    pick: Pick | None = None,
+    fps: float | None = None,
+    crops: Crops | None = None,
+    precision: Precision | None = None,
+    frame_rate: float | None = None,
+    batch_size: int = 32,
+    workers: int | None = None,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+    progress: ProgressLike = False,
+) -> ScoreResult:
+    """Anomaly scores, classes and events of videos, which are also written to a folder of results.
+
+    Uses the newest checkpoint of ``train("vadclip")``; without one, or with ``labels``, it scores zero-shot from words.
+    Features that are missing are extracted first. A video that fails is in ``.failed`` with its reason.
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be scored at all.
+    """
+    place = place_of(workspace)
+    options = ScoreOptions(
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        labels=words_of(labels),
+        branch=branch,
+        threshold=threshold,
+        min_seconds=min_seconds,
+        crop=crop,
+        plot=plot,
+        device=device or place.settings.device,
+        out=path_of(out),
+        manifest=path_of(manifest),
+        split=split,
+        cached=cached,
+        motion_prior=motion_prior,
+        motion=path_of(motion),
+    )
+    changes = RecipeChanges(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, precision=precision)
+    extraction = ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate)
+    return ScoreResult(run(paths_of(paths), place, options, changes, extraction, progress_of(progress)))
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """A checkpoint, or words, ready to score features in memory."""
+
+    scorer: _Scorer = field(repr=False)
+    cache: FeatureCache = field(repr=False)
+    progress: Progress = field(repr=False)
+
+    @property
+    def recipe(self) -> FeatureRecipe:
+        """Of the features that it reads."""
+        return self.scorer.recipe
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.scorer.class_names
+
+    @property
+    def threshold(self) -> float:
+        return self.scorer.threshold
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """Method, checkpoint or words, encoder, recipe, branch."""
+        return self.scorer.made_by
+
+    def score(self, features: Features | ArrayLike, seconds: ArrayLike | None = None) -> Scores:
+        """Scores of one video.
+
+        features: of ``extract`` or the cache, or rows [T, D], or [K, T, D] with K crops, whose scores are averaged
+        seconds: [T, 2], where ``features`` are bare rows; without them each row lasts as the recipe says, or a second
+
+        Raises:
+            BadInput: features of another recipe than this scorer reads.
+        """
+        if not isinstance(features, Features):
+            features = _bare_rows(features, seconds, self.recipe)
+        self._check(features)
+        made_by = {**self.made_by, "recipe": features.key.recipe.to_dict()}
+        return replace(_scores_of(features, self.scorer), made_by=made_by)
+
+    def _check(self, features: Features) -> None:
+        """Trained heads read one recipe; words can be compared with all rows of their encoder."""
+        mine, theirs = self.recipe, features.key.recipe
+        same_space = (mine.encoder, mine.revision, mine.features) == (theirs.encoder, theirs.revision, theirs.features)
+        if theirs != mine and not (same_space and self.made_by["method"] == "zero-shot"):
+            raise BadInput(
+                f"{features.key.video_id} has features of {theirs.name} ({theirs.fingerprint}), but {mine.name} "
+                f"({mine.fingerprint}) is read here. Extract them so, or train on these."
+            )
+
+    def events(self, scores: Scores, threshold: float | None = None, min_seconds: float = 0.0) -> Detections:
+        """Runs of snippets at or above the threshold (None: that of the scorer), each with its likeliest class."""
+        return Detections(find_events(scores, self.threshold if threshold is None else threshold, min_seconds))
+
+    def stream(
+        self, paths: Paths, *, frame_rate: float | None = None, batch_size: int = 32, skip_failed: bool = False
+    ) -> Iterator[Scores]:
+        """Scores of one video after the other; nothing is kept in memory or on the disk.
+
+        skip_failed: go on after a video that does not read, which is then logged
+
+        Raises:
+            BadVideo: a video does not read.
+        """
+        videos = find_inputs(paths_of(paths), self.cache)
+        options = ExtractOptions(batch_size=batch_size, frame_rate=frame_rate)
+        load = self.scorer.load_encoder
+        for features in in_memory(videos, self.recipe, load, options, self.progress, skip_failed=skip_failed):
+            yield self.score(features)
+
+
+def load_scorer(
+    checkpoint: PathLike | None = None,
+    *,
+    labels: str | Sequence[str] | None = None,
+    branch: Branch | None = None,
+    threshold: float | None = None,
+    encoder: str | None = None,
+    stride: int | None = None,
+    pick: Pick | None = None,
+    fps: float | None = None,
+    crops: Crops | None = None,
+    precision: Precision | None = None,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+    progress: ProgressLike = False,
+) -> Scorer:
+    """What ``score`` scores with, loaded once.
+
+    checkpoint: name or folder; None: the newest, or zero-shot from ``labels``
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: there is no such thing, or it does not fit.
+    """
+    place, told = place_of(workspace), progress_of(progress)
+    options = ScoreOptions(
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        labels=words_of(labels),
+        branch=branch,
+        threshold=threshold,
+        device=device or place.settings.device,
+    )
+    changes = RecipeChanges(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, precision=precision)
+    return Scorer(_make_scorer(place, options, changes, told), FeatureCache(place.cache_dir), told)
+
+
+def score_features(
+    features: Features | ArrayLike,
+    checkpoint: PathLike | Scorer | None = None,
+    *,
+    seconds: ArrayLike | None = None,
+    labels: str | Sequence[str] | None = None,
+    branch: Branch | None = None,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+) -> Scores:
+    """Scores of features in memory: no video is opened and nothing is written.
+
+    features, seconds: as ``Scorer.score`` takes them
+    checkpoint: name or folder, or a scorer that is loaded already; None: the newest, or zero-shot from ``labels``
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: there is no such thing, or it does not fit.
+    """
+    if isinstance(checkpoint, Scorer):
+        return checkpoint.score(features, seconds)
+    encoder = features.key.recipe.encoder if isinstance(features, Features) and labels is not None else None
+    scorer = load_scorer(checkpoint, labels=labels, branch=branch, encoder=encoder, device=device, workspace=workspace)
+    return scorer.score(features, seconds)
+
+
+def _bare_rows(values: ArrayLike, seconds: ArrayLike | None, recipe: FeatureRecipe) -> Features:
+    """Rows without a video, as one that is called ``array``."""
+    rows = np.asarray(values)
+    rows = rows if rows.dtype == np.float16 else rows.astype(np.float32)
+    if rows.ndim not in (2, 3):
+        raise ValueError(f"features are [T, D], or [K, T, D] with crops, got shape {rows.shape}")
+    num_rows, sampling = rows.shape[-2], recipe.sampling
+    edges = np.arange(num_rows + 1, dtype=np.int64)
+    frames = np.stack([edges[:-1], edges[1:]], axis=1) * (sampling.stride if sampling.fps is None else 1)
+    step = 1.0 if sampling.fps is None else 1 / sampling.fps
+    times = np.stack([edges[:-1], edges[1:]], axis=1) * step
+    if seconds is not None:
+        times = np.asarray(seconds, dtype=np.float64)
+    duration = float(times[-1, 1]) if num_rows else 0.0
+    last = int(frames[-1, 1]) if num_rows else 0
+    video = VideoInfo("array", last, duration, last / duration if duration else 0.0, (0, 0))
+    return Features(FeatureKey(video.id, recipe), video, rows, frames, times)

@@ -1,0 +1,194 @@
+"""Features of videos: into the cache, or in memory alone."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidlang.api.common import Paths, ProgressLike, WorkspaceLike, paths_of, place_of, progress_of
+from vidlang.api.results import ExtractResult
+from vidlang.core import FeatureKey, FeatureRecipe, Features, Progress
+from vidlang.core.features import Borders, Colour, Crops, Dtype, Pick, Precision, Preprocess, RowKind
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.extract import extract as run
+from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+
+if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
+
+logger = logging.getLogger(__name__)
+
+
+def extract(
+    paths: Paths,
+    *,
+    encoder: str | None = None,
+    stride: int | None = None,
+    pick: Pick | None = None,
+    fps: float | None = None,
+    crops: Crops | None = None,
+    preprocess: Preprocess | None = None,
+    precision: Precision | None = None,
+    dtype: Dtype | None = None,
+    reuse_static: float | None = None,
+    features: RowKind | None = None,
+    borders: Borders | None = None,
+    colour: Colour | None = None,
+    motion: str | None = None,
+    frame_rate: float | None = None,
+    overwrite: bool = False,
+    batch_size: int = 32,
+    workers: int | None = None,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+    progress: ProgressLike = False,
+) -> ExtractResult:
+    """Features of videos into the cache; what is there is skipped.
+
+    The result is read video by video: ``for features in extract("videos/")`` keeps one in memory at a time. A video
+    that fails is in ``.failed`` with its reason, and the others are kept.
+
+    Raises:
+        BadInput, UnknownName, EncoderUnavailable: nothing can be extracted at all.
+    """
+    place, told = place_of(workspace), progress_of(progress)
+    changes = RecipeChanges(
+        encoder=encoder,
+        stride=stride,
+        pick=pick,
+        fps=fps,
+        crops=crops,
+        preprocess=preprocess,
+        precision=precision,
+        dtype=dtype,
+        reuse_static=reuse_static,
+        features=features,
+        borders=borders,
+        colour=colour,
+        motion=motion,
+    )
+    recipe = make_recipe(place.settings, changes)
+    load = encoder_loader(
+        encoder or place.settings.encoder, recipe.precision, device or place.settings.device, told, recipe.features
+    )
+    cache = FeatureCache(place.cache_dir)
+    options = ExtractOptions(batch_size, workers, overwrite, frame_rate)
+    return ExtractResult(run(paths_of(paths), cache, recipe, load, options, told), cache)
+
+
+def iter_features(
+    paths: Paths,
+    *,
+    encoder: str | None = None,
+    stride: int | None = None,
+    pick: Pick | None = None,
+    fps: float | None = None,
+    crops: Crops | None = None,
+    preprocess: Preprocess | None = None,
+    precision: Precision | None = None,
+    features: RowKind | None = None,
+    borders: Borders | None = None,
+    colour: Colour | None = None,
+    motion: str | None = None,
+    frame_rate: float | None = None,
+    batch_size: int = 32,
+    skip_failed: bool = False,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+    progress: ProgressLike = False,
+) -> Iterator[Features]:
+    """Features of one video after the other, in memory: the cache is neither read nor written.
+
+    skip_failed: go on after a video that does not read, which is then logged
+
+    Raises:
+        BadVideo: a video does not read.
+        BadInput, UnknownName, EncoderUnavailable: nothing can be extracted at all.
+    """
+    place, told = place_of(workspace), progress_of(progress)
+    changes = RecipeChanges(
+        encoder=encoder,
+        stride=stride,
+        pick=pick,
+        fps=fps,
+        crops=crops,
+        preprocess=preprocess,
+        precision=precision,
+        features=features,
+        borders=borders,
+        colour=colour,
+        motion=motion,
+    )
+    recipe = make_recipe(place.settings, changes)
+    load = encoder_loader(
+        encoder or place.settings.encoder, recipe.precision, device or place.settings.device, told, recipe.features
+    )
+    videos = find_inputs(paths_of(paths), FeatureCache(place.cache_dir))
+    options = ExtractOptions(batch_size=batch_size, frame_rate=frame_rate)
+    return in_memory(videos, recipe, load, options, told, skip_failed=skip_failed)
+
+
+def in_memory(
+    videos: Sequence[tuple[str, Path]],
+    recipe: FeatureRecipe,
+    load: Callable[[], Encoder],
+    options: ExtractOptions,
+    progress: Progress,
+    *,
+    skip_failed: bool,
+) -> Iterator[Features]:
+    """Features of videos given as (id, path); each is forgotten before the next is read.
+
+    Raises:
+        VidlangError: what a video failed with, unless ``skip_failed``.
+    """
+    with tempfile.TemporaryDirectory(prefix="vidlang-") as scratch:
+        cache = FeatureCache(Path(scratch))
+        for video in videos:
+            [outcome] = extract_videos([video], cache, recipe, load, options, progress).outcomes
+            if outcome.error is None:
+                key = FeatureKey(outcome.video_id, recipe)
+                found = cache.get(key)
+                cache.remove(key)
+                yield found
+            elif skip_failed:
+                logger.warning("failed: %s", outcome.error)
+            else:
+                raise outcome.error
+
+
+def load_encoder(
+    name: str | None = None,
+    *,
+    device: str | None = None,
+    precision: Precision | None = None,
+    features: RowKind | None = None,
+    workspace: WorkspaceLike = None,
+    progress: ProgressLike = False,
+) -> Encoder:
+    """An encoder: ``encode_frames`` takes uint8 [N, H, W, 3] to rows [N, D], ``encode_texts`` words to [C, D].
+
+    name: of the registry, of the hub, or a folder; None: the workspace's
+
+    Raises:
+        UnknownName, EncoderUnavailable: no such encoder, or its weights cannot be had here.
+        BadInput: a precision that the device does not have.
+    """
+    settings = place_of(workspace).settings
+    load = encoder_loader(
+        name or settings.encoder,
+        precision or settings.precision,
+        device or settings.device,
+        progress_of(progress),
+        features,
+    )
+    return load()
+
+
+def open_cache(workspace: WorkspaceLike = None) -> FeatureCache:
+    """The feature cache: ``keys()``, ``get(key)``, ``get_many(keys)``, ``recipes()``."""
+    return FeatureCache(place_of(workspace).cache_dir)
