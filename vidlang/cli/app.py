@@ -19,6 +19,7 @@ import typer
 from vidlang import __version__
 from vidlang.cli import (
     cache,
+    config,
     datasets,
     demo,
     diff,
@@ -83,6 +84,7 @@ def top(
 app.command("init", rich_help_panel="Start")(init.command)
 app.command("demo", rich_help_panel="Start")(demo.command)
 app.command("doctor", rich_help_panel="Start")(doctor.command)
+app.command("config", rich_help_panel="Start")(config.command)
 app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)

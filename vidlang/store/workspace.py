@@ -5,9 +5,10 @@
     cache/          features, one HDF5 file per video and recipe
     models/         checkpoints, models/<method>/<name>/
     results/        what score, localize, retrieve and eval wrote
-    vidlang.toml    optional; flags beat it, it beats the built-in defaults
+    vidlang.toml    optional; flags beat the environment, that beats the file, and that the built-in defaults
 
-``vidlang.toml`` has one key per setting, at the top level, for instance ``encoder = "mini"``.
+``vidlang.toml`` has one key per setting, at the top level, for instance ``encoder = "mini"``; the environment has it
+as ``VIDLANG_ENCODER``.
 """
 
 from __future__ import annotations
@@ -37,29 +38,56 @@ from vidlang.core.features import (
 )
 from vidlang.store.atomic import write_text
 
-ENVIRONMENT_VARIABLE = "VIDLANG_WORKSPACE"
+PREFIX = "VIDLANG_"
+ENVIRONMENT_VARIABLE = f"{PREFIX}WORKSPACE"
 DEFAULT_FOLDER = ".vidlang"
 SETTINGS_FILE = "vidlang.toml"
+NUMBERS: Mapping[str, type[int] | type[float]] = {"stride": int, "fps": float}
+"""Settings that are no words."""
+
+
+def _says(help_text: str, takes: str = "") -> dict[str, str]:
+    """What the documentation needs of a setting: one sentence, and the values that it takes."""
+    return {"help": help_text, "takes": takes}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a workspace decides once for every command."""
+    """What a workspace decides once for every command.
 
-    encoder: str = "clip-vit-b16"
-    stride: int = 16
-    pick: Pick = "middle"
-    fps: float | None = None
-    crops: Crops = "center"
-    preprocess: Preprocess = "exact"
-    precision: Precision = "float32"
-    dtype: Dtype = "float32"
-    features: RowKind = "pooled"
-    borders: Borders = "keep"
-    colour: Colour = "keep"
-    motion: str = "none"
-    """As ``--motion`` takes it, such as ``pool:seed:0.3``."""
-    device: str = "auto"
+    Each field is a key of ``vidlang.toml``, a flag, and an environment variable: ``stride``, ``--stride``,
+    ``VIDLANG_STRIDE``.
+    """
+
+    encoder: str = field(
+        default="clip-vit-b16", metadata=_says("Encoder of new features: a name, a hub id, or the folder of a CLIP.")
+    )
+    stride: int = field(default=16, metadata=_says("Frames per snippet.", "1 or more"))
+    pick: Pick = field(default="middle", metadata=_says("Frame that stands for a snippet.", "middle, first, mean"))
+    fps: float | None = field(default=None, metadata=_says("Snippets per second, instead of stride.", "more than 0"))
+    crops: Crops = field(default="center", metadata=_says("Parts of the picture.", "center, ten"))
+    preprocess: Preprocess = field(default="exact", metadata=_says("How pictures are resized.", "exact, fast"))
+    precision: Precision = field(
+        default="float32", metadata=_says("Arithmetic of the encoder.", "float32, bfloat16, float16")
+    )
+    dtype: Dtype = field(default="float32", metadata=_says("How rows are stored.", "float32, float16"))
+    features: RowKind = field(
+        default="pooled",
+        metadata=_says("One vector a picture, or four depths of detail for finding copies.", "pooled, regions"),
+    )
+    borders: Borders = field(
+        default="keep", metadata=_says("Whether letter boxes and pillar boxes are cut off.", "keep, crop")
+    )
+    colour: Colour = field(
+        default="keep", metadata=_says("Whether recoloured copies give the rows of the original.", "keep, grey")
+    )
+    motion: str = field(
+        default="none",
+        metadata=_says(
+            "Attend to what moves, as --motion takes it.", "none, pool, mask, or with details, pool:seed:0.3"
+        ),
+    )
+    device: str = field(default="auto", metadata=_says("Where networks run.", "auto, cpu, cuda, cuda:1, mps"))
 
 
 @dataclass(frozen=True)
@@ -91,7 +119,8 @@ def open_workspace(root: Path | None = None) -> Workspace:
     """The workspace at ``root``, else at ``$VIDLANG_WORKSPACE``, else ``.vidlang`` here. Nothing is created.
 
     Raises:
-        BadInput: the settings file does not read as TOML, or has a key or value that is not known.
+        BadInput: the settings file does not read as TOML, or it or the environment has a key or value that is not
+            known.
     """
     folder = folder_of(root)
     if folder.exists() and not folder.is_dir():
@@ -99,39 +128,83 @@ def open_workspace(root: Path | None = None) -> Workspace:
     return Workspace(folder, read_settings(folder / SETTINGS_FILE))
 
 
-def read_settings(path: Path) -> Settings:
-    """Settings of a ``vidlang.toml``; the defaults where there is none."""
+def read_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings of the environment, else of a ``vidlang.toml``, else the defaults.
+
+    environment: None: that of this process
+    """
+    return Settings(**{name: value for name, (value, _) in read_origins(path, environment).items()})
+
+
+def read_origins(path: Path, environment: Mapping[str, str] | None = None) -> dict[str, tuple[Any, str]]:
+    """Every setting with its value and where it comes from: a variable, the file, or ``default``.
+
+    A rate of the environment takes the place of the file's other rate: ``VIDLANG_STRIDE`` beats ``fps``.
+    """
+    in_file = _values_of(path)
+    _check(in_file, str(path))
+    said = _values_of_environment(os.environ if environment is None else environment)
+    origins: dict[str, tuple[Any, str]] = {f.name: (f.default, "default") for f in fields(Settings)}
+    origins |= {name: (value, str(path)) for name, value in in_file.items()}
+    if "stride" in said and "fps" not in said:
+        origins["fps"] = (None, "default")
+    for name, value in said.items():
+        _check({name: value}, variable_of(name))
+        origins[name] = (value, variable_of(name))
+    return origins
+
+
+def variable_of(setting: str) -> str:
+    """``fps`` → ``VIDLANG_FPS``."""
+    return f"{PREFIX}{setting.upper()}"
+
+
+def _values_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        return Settings()
+        return {}
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} does not read as TOML: {error}. Correct it or delete it.") from error
-    return _settings_from(values, path)
 
 
-def _settings_from(values: Mapping[str, Any], path: Path) -> Settings:
+def _values_of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Settings whose variable is there and not empty, as the types of the settings."""
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        text = environment.get(variable_of(setting.name))
+        if not text:
+            continue
+        number = NUMBERS.get(setting.name)
+        try:
+            values[setting.name] = text if number is None else number(text)
+        except ValueError as error:
+            raise BadInput(f"{variable_of(setting.name)} must be a number, got {text!r}.") from error
+    return values
+
+
+def _check(values: Mapping[str, Any], where: str) -> None:
+    """
+    Raises:
+        BadInput: a key or value that is not known; the message begins with ``where``.
+    """
     known = {f.name for f in fields(Settings)}
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise BadInput(f"{path} has an unknown setting {key!r}.{hint} Known: {', '.join(sorted(known))}.")
-    expected: dict[str, tuple[type, ...]] = {"stride": (int,), "fps": (int, float)}
-    for key, value in values.items():
-        kinds = expected.get(key, (str,))
+            raise BadInput(f"{where} has an unknown setting {key!r}.{hint} Known: {', '.join(sorted(known))}.")
+        kinds = {"stride": (int,), "fps": (int, float)}.get(key, (str,))
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise BadInput(f"{path}: {key} must be {' or '.join(k.__name__ for k in kinds)}, got {value!r}.")
-    settings = Settings(**values)
+            raise BadInput(f"{where}: {key} must be {' or '.join(k.__name__ for k in kinds)}, got {value!r}.")
     try:
-        _as_recipe(settings)
+        _as_recipe(Settings(**values))
     except ValueError as error:
-        raise BadInput(f"{path}: {error}. Correct it.") from error
-    return settings
+        raise BadInput(f"{where}: {error}. Correct it.") from error
 
 
 def _as_recipe(settings: Settings) -> FeatureRecipe:
@@ -152,10 +225,12 @@ def _as_recipe(settings: Settings) -> FeatureRecipe:
 
 
 def write_settings(workspace: Workspace, settings: Settings) -> Path:
-    """Write ``vidlang.toml`` with every setting, so that people see what can be set."""
-    lines = ["# Defaults of this workspace. Flags on the command line beat them."]
+    """Write ``vidlang.toml`` with every setting and what it means, so that people see what can be set."""
+    lines = ["# Defaults of this workspace. Flags and variables (VIDLANG_ENCODER, ...) beat them: vidlang config"]
     for setting in fields(Settings):
-        value = getattr(settings, setting.name)
+        value, takes = getattr(settings, setting.name), setting.metadata["takes"]
+        says = str(setting.metadata["help"]).rstrip(".")
+        lines += ["", f"# {says}: {takes}." if takes else f"# {says}."]
         if value is None:
             lines.append(f"# {setting.name} =")
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vidlang.core import BadInput
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.workspace import SETTINGS_FILE, Workspace, open_workspace, write_settings
+from vidlang.store.workspace import SETTINGS_FILE, Workspace, open_workspace, read_settings, write_settings
 
 __all__ = ["init", "open_cache", "open_workspace"]
 
@@ -23,7 +23,7 @@ def init(root: Path | None, *, encoder: str | None, device: str | None, force: b
     path = workspace.root / SETTINGS_FILE
     if path.exists() and not force:
         raise BadInput(f"{path} is there already. Edit it, or replace it with --force.")
-    settings = workspace.settings
+    settings = read_settings(path, {})  # what the environment says stays there
     if encoder is not None:
         find_encoder(encoder)
         settings = replace(settings, encoder=encoder)
