@@ -38,7 +38,7 @@ def weights() -> torch.Tensor:
 
 def by_hand(encoder: ClipEncoder, pixels: torch.Tensor, weights: torch.Tensor) -> np.ndarray:
     """The tower layer by layer; the class token's attention times the weights, divided by its sum. No logarithm."""
-    vision = encoder._vision
+    vision = encoder.tower.vision
     share = torch.ones(len(pixels), 17, 17)
     share[:, 0, 1:] = weights.flatten(1).clamp(min=FLOOR)
     with torch.inference_mode():
@@ -54,7 +54,7 @@ def by_hand(encoder: ClipEncoder, pixels: torch.Tensor, weights: torch.Tensor) -
             seen = (looks / looks.sum(dim=-1, keepdim=True)) @ value
             tokens = tokens + attention.out_proj(seen.transpose(1, 2).flatten(2))
             tokens = tokens + layer.mlp(layer.layer_norm2(tokens))
-        return encoder._projection(vision.post_layernorm(tokens[:, 0])).numpy()
+        return encoder.tower.projection(vision.post_layernorm(tokens[:, 0])).numpy()
 
 
 def test_rows_are_those_of_a_tower_written_out(encoder, frames, weights):
@@ -77,13 +77,13 @@ def test_in_one_layer_a_patch_without_weight_hardly_counts(encoder, frames):
     other[:, :, 8:16] = torch.randn(other[:, :, 8:16].shape, generator=torch.Generator().manual_seed(0))
     half = torch.ones(5, 4, 4)
     half[:, 1] = 0
-    layers = encoder._vision.encoder.layers
-    encoder._vision.encoder.layers = layers[:1]
+    layers = encoder.tower.vision.encoder.layers
+    encoder.tower.vision.encoder.layers = layers[:1]
     try:
         far = np.abs(encoder.encode_pixels(pixels) - encoder.encode_pixels(other)).max()
         near = np.abs(encoder.encode_pixels(pixels, weights=half) - encoder.encode_pixels(other, weights=half)).max()
     finally:
-        encoder._vision.encoder.layers = layers
+        encoder.tower.vision.encoder.layers = layers
     assert near < 0.1 * far
 
 
@@ -91,7 +91,7 @@ def test_batches_hardly_matter_and_nothing_is_left_hanging(encoder, frames, weig
     pixels = encoder.preprocess(frames)
     rows = encoder.encode_pixels(pixels, weights=weights)
     assert_allclose(encoder.encode_pixels(pixels, 2, weights), rows, atol=5e-6)
-    assert not any(layer.self_attn._forward_pre_hooks for layer in encoder._vision.encoder.layers)
+    assert not any(layer.self_attn._forward_pre_hooks for layer in encoder.tower.vision.encoder.layers)
 
 
 def test_bfloat16_stays_close(encoder, folder, frames, weights):

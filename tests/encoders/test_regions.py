@@ -68,11 +68,11 @@ def test_each_depth_is_a_block_of_length_one(encoder, frames):
 
 def test_one_pass_of_the_tower_and_nothing_left_hanging_on_it(encoder, frames):
     passes = []
-    watch = encoder._vision.embeddings.register_forward_hook(lambda *_: passes.append(1))
+    watch = encoder.tower.vision.embeddings.register_forward_hook(lambda *_: passes.append(1))
     encoder.encode_frames(frames, batch_size=7)
     watch.remove()
     assert len(passes) == 1
-    assert not any(layer._forward_hooks for layer in encoder._vision.encoder.layers)
+    assert not any(layer._forward_hooks for layer in encoder.tower.vision.encoder.layers)
 
 
 def test_batches_hardly_matter_and_ten_crops_come_crop_first(encoder, frames):

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,16 +19,10 @@ from vidlang.core.features import Precision, RowKind
 from vidlang.core.progress import Progress
 from vidlang.encoders import weights
 from vidlang.encoders.base import DTYPES, Encoder, check_precision
-from vidlang.encoders.motion_pooling import attending
 from vidlang.encoders.preprocess import PixelRecipe
-from vidlang.encoders.regions import NUM_DEPTHS, vision_regions
 from vidlang.encoders.text import TextTower
+from vidlang.encoders.towers import ConvolutionalTower, ImageTower, TransformerTower
 from vidlang.nn.device import choose_device
-
-if TYPE_CHECKING:
-    from transformers.models.clip.modeling_clip import CLIPModel, CLIPVisionModelWithProjection
-
-    VisionModel: TypeAlias = CLIPModel | CLIPVisionModelWithProjection
 
 logger = logging.getLogger(__name__)
 
@@ -62,18 +55,18 @@ def load_encoder(
 
         return load_resnet(source, device=chosen, precision=precision, features=features or "regions")
     with weights.quiet_transformers():
-        vision = weights.load_vision_tower(source)
+        tower = _image_tower(source)
 
     def load_text() -> TextTower:
         with weights.quiet_transformers():
             return TextTower(*weights.load_text_tower(source)).to(chosen)
 
-    pixels = PixelRecipe.from_folder(source.folder, vision.vision_model.config.image_size)
+    pixels = PixelRecipe.from_folder(source.folder, tower.image_size)
     logger.info("encoder %s at %s on %s in %s", source.name, source.revision, chosen, precision)
     return ClipEncoder(
         source.name,
         source.revision,
-        vision,
+        tower,
         load_text,
         pixels,
         device=chosen,
@@ -93,7 +86,7 @@ def pull_encoder(name: str, progress: Progress | None = None) -> Path:
 
 
 class ClipEncoder(Encoder):
-    """A CLIP. Rows are its image embeddings, or regions of its patches at four depths (``regions``).
+    """A CLIP. Rows are its image embeddings, or regions of its maps at four depths (``regions``).
 
     bfloat16 casts the weights: on a ViT-B/16 that is faster than autocast (12 to 8 images per core-second; float32:
     3.2) at a cosine of .99995 to float32.
@@ -103,7 +96,7 @@ class ClipEncoder(Encoder):
         self,
         name: str,
         revision: str,
-        vision: VisionModel,
+        tower: ImageTower,
         load_text: Callable[[], TextTower],
         pixels: PixelRecipe,
         *,
@@ -112,24 +105,19 @@ class ClipEncoder(Encoder):
         features: RowKind = "pooled",
         logit_scale: float = 100.0,
     ) -> None:
-        """vision: its image side is taken over, cast and moved    load_text: runs on first use of ``text``"""
-        joint: int = vision.visual_projection.out_features
-        width: int = vision.visual_projection.in_features
+        """tower: taken over, cast and moved    load_text: runs on first use of ``text``"""
         super().__init__(
             name,
             revision,
             pixels,
-            joint if features == "pooled" else NUM_DEPTHS * width,
+            tower.dim if features == "pooled" else tower.region_dim,
             features=features,
             device=device,
             precision=precision,
             logit_scale=logit_scale,
         )
         self._load_text = load_text
-        self._vision = vision.vision_model.eval().requires_grad_(False)
-        self._projection = vision.visual_projection.eval().requires_grad_(False)
-        for module in (self._vision, self._projection):
-            module.to(device=self.device, dtype=DTYPES[precision])
+        self.tower = tower.to(self.device, DTYPES[precision])
 
     @cached_property
     def text(self) -> TextTower:
@@ -147,23 +135,25 @@ class ClipEncoder(Encoder):
 
     @property
     def patch_grid(self) -> int | None:
-        """7 for a ViT-B/32 or ``mini``, 14 for a ViT-B/16; None for rows of regions."""
-        config = self._vision.config
-        return config.image_size // config.patch_size if self.features == "pooled" else None
+        """7 for a ViT-B/32, 14 for a ViT-B/16, 5 for ``mini``; None for rows of regions."""
+        return self.tower.grid if self.features == "pooled" else None
 
     def encode_weighted(self, pixels: Tensor, weights: Tensor) -> Tensor:
-        """As ``encode_batch``, the class token attending to patches by their weights [N, g, g] (``motion_pooling``).
+        """As ``encode_batch``, patches counting by their weights [N, g, g] (``motion_pooling``).
 
         Raises:
-            BadInput: rows are regions, which have no class token.
+            BadInput: rows are regions, which are not of patches alone.
         """
         if self.features != "pooled":
             return super().encode_weighted(pixels, weights)
-        with attending(self._vision, weights):
-            return self.encode_batch(pixels)
+        return self.tower.weighted(pixels, weights).float()
 
     def encode_batch(self, pixels: Tensor) -> Tensor:
         """[N, 3, S, S] on the encoder's device in its precision → float32 [N, D]."""
-        if self.features == "regions":
-            return vision_regions(self._vision, pixels)
-        return self._projection(self._vision(pixel_values=pixels).pooler_output).float()
+        return (self.tower.regions(pixels) if self.features == "regions" else self.tower.pooled(pixels)).float()
+
+
+def _image_tower(source: weights.EncoderSource) -> ImageTower:
+    if weights.kind_of(source.folder) == "dual":
+        return ConvolutionalTower(weights.load_dual(source))
+    return TransformerTower(weights.load_vision_tower(source))

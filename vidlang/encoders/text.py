@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +13,11 @@ from vidlang.core.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers.models.clip.modeling_clip import CLIPModel, CLIPTextModelWithProjection
+    from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import (
+        VisionTextDualEncoderModel,
+    )
+
+    TextModel: TypeAlias = CLIPModel | CLIPTextModelWithProjection | VisionTextDualEncoderModel
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +29,7 @@ class TextTower:
     Source: VadCLIP (Wu et al., AAAI 2024), learnable prompt; official src/model.py, encode_textprompt.
     """
 
-    def __init__(self, model: CLIPModel | CLIPTextModelWithProjection, tokenizer: Any) -> None:
+    def __init__(self, model: TextModel, tokenizer: Any) -> None:
         """model: anything with transformers' ``text_model`` and ``text_projection``    tokenizer: its tokenizer"""
         self._text = model.text_model.eval().requires_grad_(False)
         self._projection = model.text_projection.eval().requires_grad_(False)

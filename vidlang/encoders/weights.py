@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         CLIPVisionModelWithProjection,
     )
     from transformers.models.resnet.modeling_resnet import ResNetModel
+    from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import (
+        VisionTextDualEncoderModel,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ _TRANSFORMERS_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 # A tensor that every ResNet in torchvision's layout has, with or without a configuration beside it.
 _TORCHVISION_TENSOR = "layer1.0.conv1.weight"
+# transformers' pair of two towers of any kind; the one kind that is read here looks by a MobileNetV2.
+_DUAL, _DUAL_VISION = "vision-text-dual-encoder", "mobilenet_v2"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 _CONFIG_FILES = (
     "config.json",
@@ -80,9 +85,14 @@ def locate(name: str, *, allow_download: bool = False, progress: Progress | None
     return EncoderSource(repo, _commit(folder), folder)
 
 
-def kind_of(folder: Path) -> Literal["clip", "resnet"]:
-    """What a folder with weights holds; anything that is no ResNet counts as a CLIP and is refused when it is read."""
+def kind_of(folder: Path) -> Literal["clip", "dual", "resnet"]:
+    """What a folder with weights holds; anything unknown counts as a CLIP and is refused when it is read.
+
+    ``dual`` is a CLIP too, of a convolutional image tower and CLIP's text transformer.
+    """
     config = read_json(folder / "config.json")
+    if config.get("model_type") == _DUAL:
+        return "dual"
     if config.get("model_type") == "resnet" or ("model_type" not in config and _is_torchvision(folder)):
         return "resnet"
     return "clip"
@@ -115,6 +125,33 @@ def load_resnet(source: EncoderSource) -> ResNetModel:
     return model
 
 
+def load_dual(source: EncoderSource) -> VisionTextDualEncoderModel:
+    """Both towers of a MobileNetV2 and a CLIP text transformer, float32, in evaluation mode.
+
+    Raises:
+        BadInput: the folder pairs other towers.
+        EncoderUnavailable: the weights cannot be read as such a pair.
+    """
+    from transformers.models.vision_text_dual_encoder.configuration_vision_text_dual_encoder import (
+        VisionTextDualEncoderConfig,
+    )
+    from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import (
+        VisionTextDualEncoderModel,
+    )
+
+    path = source.folder / "config.json"
+    settings = read_json(path)
+    kinds = tuple(settings.get(side, {}).get("model_type") for side in ("vision_config", "text_config"))
+    if kinds != (_DUAL_VISION, "clip_text_model"):
+        raise BadInput(
+            f"{path} pairs towers of type {kinds[0]!r} and {kinds[1]!r}; of this layout {_DUAL_VISION!r} with "
+            "'clip_text_model' is read, and any CLIPModel."
+        )
+    config = VisionTextDualEncoderConfig.from_pretrained(source.folder, local_files_only=True)
+    model: VisionTextDualEncoderModel = _from_pretrained(source, VisionTextDualEncoderModel, config, "a pair of towers")
+    return model
+
+
 def load_vision_tower(source: EncoderSource) -> CLIPVisionModelWithProjection | CLIPModel:
     """The image side alone, float32, in evaluation mode."""
     from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
@@ -122,12 +159,18 @@ def load_vision_tower(source: EncoderSource) -> CLIPVisionModelWithProjection | 
     return _load(source, CLIPVisionModelWithProjection, lambda config: config.vision_config)
 
 
-def load_text_tower(source: EncoderSource) -> tuple[CLIPTextModelWithProjection | CLIPModel, Any]:
-    """The text side alone, float32, and its tokenizer."""
+def load_text_tower(
+    source: EncoderSource,
+) -> tuple[CLIPTextModelWithProjection | CLIPModel | VisionTextDualEncoderModel, Any]:
+    """A model with the text side, float32, and its tokenizer."""
     from transformers import AutoTokenizer
     from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection
 
-    model = _load(source, CLIPTextModelWithProjection, lambda config: config.text_config)
+    model: Any
+    if kind_of(source.folder) == "dual":
+        model = load_dual(source)
+    else:
+        model = _load(source, CLIPTextModelWithProjection, lambda config: config.text_config)
     # Without these files transformers makes an empty tokenizer and says nothing.
     if not _any_file(source.folder, _TOKENIZER_FILES):
         raise EncoderUnavailable(
@@ -170,8 +213,18 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def load_both_towers(source: EncoderSource) -> CLIPModel:
-    """The whole model, float32, in evaluation mode; for writing it into files of others."""
+    """The whole model, float32, in evaluation mode; for writing it into files of others.
+
+    Raises:
+        BadInput: its image side is no vision transformer, which those files have no place for.
+    """
     from transformers.models.clip.modeling_clip import CLIPModel
+
+    if kind_of(source.folder) == "dual":
+        raise BadInput(
+            f"{source.name} looks by a convolutional network, which published files have no place for. "
+            f"Give a CLIP with a vision transformer, such as {DEFAULT_ENCODER}."
+        )
 
     with quiet_transformers():
         model: CLIPModel = _load(source, CLIPModel, lambda config: config)
@@ -241,7 +294,8 @@ def _clip_config(folder: Path) -> CLIPConfig:
     model_type = read_json(path).get("model_type")
     if model_type != "clip":
         raise BadInput(
-            f"{path} describes a model of type {model_type!r}; an encoder is of type 'clip' (CLIPModel) or 'resnet'."
+            f"{path} describes a model of type {model_type!r}; an encoder is of type 'clip' (CLIPModel), "
+            f"{_DUAL!r} or 'resnet'."
         )
     return CLIPConfig.from_pretrained(folder, local_files_only=True)
 
