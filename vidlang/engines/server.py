@@ -92,6 +92,12 @@ class LocalServer:
         """Where the pages are, with the token."""
         return f"http://{LOOPBACK}:{self.port}/?{TOKEN}={self.token}"
 
+    def ticket(self) -> str:
+        """The same for one opening: other users of this machine may read the arguments of a browser that is started."""
+        ticket = secrets.token_urlsafe(24)
+        self._server.tickets.add(ticket)
+        return f"http://{LOOPBACK}:{self.port}/?{TOKEN}={ticket}"
+
     def serve(self) -> None:
         """Blocks until ``close`` is called from another thread, or an exception such as Ctrl-C ends it."""
         self._server.serve_forever(poll_interval=0.2)
@@ -115,6 +121,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], answer: Callable[[Request], Answer], token: str) -> None:
         self.answer, self.token = answer, token
+        self.tickets: set[str] = set()
         super().__init__(address, _Handler)
 
     @property
@@ -150,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _refusal(HTTPStatus.BAD_REQUEST, "This address does not read.")
         query = dict(parse_qsl(url.query, keep_blank_values=True, errors="surrogateescape"))
         token = query.pop(TOKEN, None)
-        introduced = token is not None and _equal(token, self.server.token)
+        introduced = token is not None and (_equal(token, self.server.token) or self._takes_ticket(token))
         if not introduced and not self._has_cookie():
             return _refusal(
                 HTTPStatus.FORBIDDEN, "Open the whole address that vidlang browse printed: its token is missing here."
@@ -165,6 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:  # one page that fails leaves the others alone
             logger.exception("%s failed", path)
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "This page failed; vidlang browse --verbose says why.")
+
+    def _takes_ticket(self, token: str) -> bool:
+        found = next((ticket for ticket in list(self.server.tickets) if _equal(token, ticket)), None)
+        self.server.tickets.discard(found or "")
+        return found is not None
 
     def _has_cookie(self) -> bool:
         try:
