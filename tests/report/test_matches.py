@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from read_back import NAMES, match, pixels_of, span, where
 
-from vidlang.core.segments import Segment
-from vidlang.report.matches import MAX_HITS, PATH_COLOR, matches_png, similarity_png
+from vidlang.report.matches import MAX_HITS, matches_png
 from vidlang.report.timeline import CURVE_COLORS
 
 BLUE, ORANGE = CURVE_COLORS[:2]
 BAR = "#DDDDDD"
-
-
-def pixels_of(png: bytes) -> np.ndarray:
-    """[H, W, 3] uint8"""
-    from matplotlib.image import imread
-
-    return np.round(imread(io.BytesIO(png), format="png")[..., :3] * 255).astype(np.uint8)
-
-
-def where(picture: np.ndarray, color: str) -> np.ndarray:
-    """[H, W] bool, pixels of exactly this colour (#RRGGBB)"""
-    return (picture == [int(color[i : i + 2], 16) for i in (1, 3, 5)]).all(-1)
-
-
-def span(mask: np.ndarray) -> tuple[int, int]:
-    """First and last column of a row of pixels."""
-    columns = np.flatnonzero(mask)
-    return int(columns[0]), int(columns[-1])
 
 
 def bands(mask: np.ndarray) -> list[int]:
@@ -48,10 +29,6 @@ def axis_of(picture: np.ndarray) -> tuple[int, int]:
     runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
     longest = max(runs, key=len)
     return int(longest[0]), int(longest[-1])
-
-
-def match(query: tuple[float, float], video: tuple[float, float]) -> tuple[Segment, Segment]:
-    return Segment(*query), Segment(*video)
 
 
 def test_bands_lie_where_the_seconds_do_on_axes_of_their_own():
@@ -122,66 +99,12 @@ def test_no_hits_and_hits_without_seconds_give_a_picture():
     assert not where(pixels_of(matches_png("q.mp4", 10.0, hits)), BLUE).any()
 
 
-NAMES = ["a$b_c$_{x}^", "$\\frac{", "_hidden", "кадр", "<img onerror=1>", "%d {0}", "\x1b[31mred\n", "x" * 300]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_letters_and_nothing_else(name, recwarn):
     picture = pixels_of(matches_png(name, 10.0, [(name, 0.9, 10.0, [match((0, 5), (5, 10))])], title=name))
     plain = pixels_of(matches_png("q", 10.0, [("v", 0.9, 10.0, [match((0, 5), (5, 10))])]))
     assert (where(picture, BLUE) == where(plain, BLUE)).all()  # no name reaches the bars
-    seconds = np.array([[0.0, 1.0]])
-    similarity_png(np.ones((1, 1)), seconds, seconds, [], query_name=name, gallery_name=name)
     assert not [str(warning.message) for warning in recwarn]
-
-
-def rows(count: int, step: float = 0.64) -> np.ndarray:
-    return np.arange(count)[:, None] * step + np.array([0.0, step])
-
-
-def test_matches_are_drawn_over_the_matrix_from_their_start_to_their_end():
-    similarity = np.random.default_rng(0).random((40, 80))
-    seconds = rows(40, 1.0), rows(80, 1.0)
-    bare = pixels_of(similarity_png(similarity, *seconds, []))
-    assert not where(bare, PATH_COLOR).any()
-    drawn = pixels_of(similarity_png(similarity, *seconds, [match((10, 30), (40, 60))]))
-    line = where(drawn, PATH_COLOR)
-    matrix = (drawn != 255).any(-1)
-    left, right = span(matrix[: drawn.shape[0] // 2].mean(0) > 0.9)
-    first, last = span(line.any(0))
-    # 40 to 60 of 80 seconds; ``right`` may be the end of the colour bar, not far behind the matrix
-    assert 0.4 < (first - left) / (right - left) < 0.52
-    assert (last - first) / (right - left) == pytest.approx(0.25, abs=0.03)
-    down = np.flatnonzero(line.any(1))
-    columns = [span(line[row])[0] for row in (down[5], down[-5])]
-    assert columns[0] < columns[1]  # both clocks run on: from the upper left to the lower right
-
-
-def test_one_alike_pair_of_frames_survives_ten_hours():
-    similarity = np.zeros((2, 36_000), dtype=np.float32)
-    similarity[:, 20_000] = 1.0
-    picture = pixels_of(similarity_png(similarity, rows(2, 1.0), rows(36_000, 1.0), []))
-    yellow = where(picture, "#FEE838") | where(picture, "#FDE737") | where(picture, "#FEE837")
-    columns = np.flatnonzero(yellow[: picture.shape[0] // 2].any(0))
-    assert len(columns) and abs(columns[0] / picture.shape[1] - 20 / 36) < 0.1
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (300, 2), (1500, 1200)])
-def test_any_shape_gives_a_picture(shape):
-    picture = pixels_of(similarity_png(np.zeros(shape), rows(shape[0]), rows(shape[1]), []))
-    assert picture.shape[1] == 1500 and 350 < picture.shape[0] < 1500
-
-
-def test_an_image_beside_a_video_gives_a_picture():
-    picture = similarity_png(np.ones((1, 5)), np.zeros((1, 2)), rows(5), [match((0, 0), (0, 3))])
-    assert pixels_of(picture).shape[1] == 1500
-
-
-def test_a_matrix_of_other_rows_is_refused():
-    with pytest.raises(ValueError, match=r"must be \[n, m\] = \(3, 4\)"):
-        similarity_png(np.zeros((4, 3)), rows(3), rows(4), [])
-    with pytest.raises(ValueError, match="at least one row"):
-        similarity_png(np.zeros((0, 3)), rows(0), rows(3), [])
 
 
 def test_matplotlib_is_loaded_only_for_pictures():

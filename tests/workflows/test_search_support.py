@@ -56,4 +56,4 @@ class Few:
 def test_a_gallery_of_few_videos_may_be_copies_so_the_pair_itself_says_what_a_match_is(cell, threshold):
     searcher = Searcher(Few(), SearchOptions())  # type: ignore[arg-type]
     assert searcher.clear_match == 0.6
-    assert searcher._match_threshold(np.full((20, 20), cell, dtype=np.float32)) == pytest.approx(threshold)
+    assert searcher.match_threshold(np.full((20, 20), cell, dtype=np.float32)) == pytest.approx(threshold)

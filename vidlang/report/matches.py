@@ -1,4 +1,4 @@
-"""A retrieval as PNG bytes: matched seconds of a query and its hits, and the similarity matrix of two videos."""
+"""A retrieval as PNG bytes: matched seconds of a query and its hits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidlang.core.segments import Segment
 from vidlang.report.timeline import (
@@ -44,9 +43,6 @@ BAR_COLOR = "#DDDDDD"
 FAINT_COLOR = "#EDEDED"
 TEXT_COLOR = "#222222"
 NOTE_COLOR = "#666666"
-PATH_COLOR = "#D55E00"
-MATRIX_CELLS = 1000
-"""Larger matrices are reduced to about this many cells a side, which is about one per pixel."""
 
 
 class DrawnHit(NamedTuple):
@@ -199,70 +195,3 @@ def _times(axis: Axes, length: float) -> None:
     ticks = np.arange(np.floor(length / step + 1e-9) + 1) * step
     axis.set_xticks(ticks / length, [clock(tick, length) for tick in ticks], fontsize=7.5)
     axis.tick_params(axis="x", length=2.5, pad=1.5, color=NOTE_COLOR, labelcolor=NOTE_COLOR)
-
-
-def similarity_png(
-    similarity: NDArray[np.floating],
-    query_seconds: NDArray[np.float64],
-    gallery_seconds: NDArray[np.float64],
-    matches: Segments,
-    *,
-    query_name: str = "query",
-    gallery_name: str = "video",
-) -> bytes:
-    """The similarity of every query row to every row of the other video, and the matched segments as lines over it.
-
-    similarity: [n, m]    query_seconds: [n, 2]    gallery_seconds: [m, 2] start and end of each row, sorted
-    """
-    num_query, num_gallery = len(query_seconds), len(gallery_seconds)
-    if similarity.shape != (num_query, num_gallery) or not similarity.size:
-        raise ValueError(
-            f"similarity must be [n, m] = {num_query, num_gallery}, at least one row each, got {similarity.shape}"
-        )
-    cells, y = _reduced(np.asarray(similarity, dtype=np.float32), query_seconds)
-    cells, x = _reduced(cells.T, gallery_seconds)
-    spans = float(y[-1] - y[0]), float(x[-1] - x[0])
-    height = float(np.clip(1.2 + (WIDTH - 2.2) * spans[0] / max(spans[1], 1e-9), 2.6, 9.0))
-    with picture_style():
-        from matplotlib import patheffects
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axis = figure.subplots()
-        low, high = float(np.quantile(cells, 0.02)), float(cells.max())
-        mesh = axis.pcolormesh(x, y, cells.T, vmin=low, vmax=max(high, low + 1e-3), cmap="cividis", rasterized=True)
-        casing = [patheffects.withStroke(linewidth=4.5, foreground="white")]
-        for mine, theirs in matches:
-            axis.plot(
-                [theirs.start, theirs.end], [mine.start, mine.end], color=PATH_COLOR, linewidth=2.2,
-                solid_capstyle="round", path_effects=casing,
-            )  # fmt: skip
-        axis.set_xlim(x[0], x[-1])
-        axis.set_ylim(y[-1], y[0])  # both videos begin in the upper left corner
-        _second_axes(axis, spans, query_name, gallery_name)
-        bar = figure.colorbar(mesh, ax=axis, location="right", pad=0.01, fraction=0.03, aspect=30)
-        bar.set_label("similarity of rows", fontsize=8)
-        bar.ax.tick_params(labelsize=7.5)
-        bar.outline.set_visible(False)
-        return as_png(figure)
-
-
-def _second_axes(axis: Axes, spans: tuple[float, float], query_name: str, gallery_name: str) -> None:
-    for side, name, span, most in ((axis.yaxis, query_name, spans[0], 8), (axis.xaxis, gallery_name, spans[1], 12)):
-        step = tick_step(span, most)
-        low, high = sorted(side.get_view_interval())
-        ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0
-        side.set_ticks(ticks, [clock(tick, span) for tick in ticks], fontsize=8)
-        side.set_label_text(f"{shorten(name, 40)} ({clock_unit(span)})", fontsize=8.5)
-
-
-def _reduced(values: NDArray[np.float32], seconds: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    """Neighbouring rows put together where there are too many, the maximum of each kept; and the edges in seconds.
-
-    values: [n, ...]    seconds: [n, 2]    returns: [r, ...], [r + 1]
-    """
-    first = np.arange(0, len(values), max(1, -(-len(values) // MATRIX_CELLS)))
-    edges = np.append(seconds[first, 0], seconds[-1, 1])
-    if edges[-1] <= edges[0]:
-        edges = np.linspace(edges[0], edges[0] + 1, len(edges))  # an image has no duration
-    return np.maximum.reduceat(values, first, axis=0), np.maximum.accumulate(edges)

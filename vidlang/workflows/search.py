@@ -186,10 +186,10 @@ class Searcher:
     def matched(self, query: Embedded, position: int) -> tuple[tuple[Segment, Segment], ...]:
         """Which seconds of the query lie over which seconds of the gallery video."""
         similarity = query.rows @ self.index.rows(position).float().numpy().T  # [n, m]
-        runs = matched_runs(similarity, self._match_threshold(similarity))
+        runs = matched_runs(similarity, self.match_threshold(similarity))
         return to_segments(runs, query.seconds, self.index.seconds(position))
 
-    def _match_threshold(self, similarity: NDArray[np.float32]) -> float:
+    def match_threshold(self, similarity: NDArray[np.float32]) -> float:
         """What a matched frame must reach here: clearly above what frames of unrelated videos do, and above most of
         this very matrix, since two recordings of one place are alike at all times."""
         own = float(np.quantile(similarity, 0.9)) if min(similarity.shape) > FEW_ROWS else -1.0
