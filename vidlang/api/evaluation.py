@@ -143,7 +143,7 @@ def evaluate_representation(
 
 
 def evaluate_background(
-    paths: Paths,
+    paths: Paths | None = None,
     *,
     checkpoint: PathLike | None = None,
     manifest: PathLike | None = None,
