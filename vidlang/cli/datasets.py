@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vidlang.cli.options import WorkspaceOption
-from vidlang.cli.render import say, warn
+from vidlang.cli import complete
+from vidlang.cli.help import ANSWER, VIDEOS
+from vidlang.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
+from vidlang.cli.render import configure_logging, print_json, say, show_plan, warn
 
 app = typer.Typer(help="Published annotations to a manifest or a truth.", no_args_is_help=True)
 
@@ -26,25 +28,52 @@ def import_(
             help="ucf-crime, xd-violence, thumos14, activitynet, ucf101, hmdb51, kinetics, cc-web, fivr-5k, fivr-200k, "
             "evve, vcdb, or pairs.",
             metavar="NAME",
+            autocompletion=complete.datasets,
         ),
     ],
     path: Annotated[Path, typer.Argument(help="The published file, or the folder that holds it.", metavar="PATH")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write.", show_default="labels.csv or truth.json", metavar="FILE"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write.",
+            show_default="labels.csv or truth.json",
+            metavar="FILE",
+            rich_help_panel=ANSWER,
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="FIVR: edition of the labels, dns-2021 or official.", show_default=False, metavar="EDITION"),
+        typer.Option(
+            help="FIVR: edition of the labels, dns-2021 or official.",
+            show_default=False,
+            metavar="EDITION",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     split_number: Annotated[
         int | None,
-        typer.Option(help="UCF101, HMDB51: which split, 1 to 3.", min=1, max=3, show_default="1", metavar="N"),
+        typer.Option(
+            help="UCF101, HMDB51: which split, 1 to 3.",
+            min=1,
+            max=3,
+            show_default="1",
+            metavar="N",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     match_cache: Annotated[
-        bool, typer.Option("--match-cache", help="Use the ids of the cached videos, matched by file name.")
+        bool,
+        typer.Option(
+            "--match-cache", help="Use the ids of the cached videos, matched by file name.", rich_help_panel=VIDEOS
+        ),
     ] = False,
+    dry_run: DryRunOption = False,
     workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Write a manifest (video,label,times,split), or for sets of video retrieval a truth (JSON).
 
@@ -64,11 +93,18 @@ def import_(
 
       vidlang datasets import fivr-5k fivr.pickle -o fivr-5k.json
     """
-    from vidlang.workflows.datasets import import_annotations
+    from vidlang.workflows.datasets import import_annotations, import_dict, plan_import
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     cache = open_workspace(workspace) if match_cache else None
+    if dry_run:
+        show_plan(plan_import(name, path, out, cache, labels, split_number), json=json, quiet=quiet)
+        return
     summary, notes = import_annotations(name, path, out, cache, labels, split_number)
-    say(summary)
-    for note in notes:
+    if json:
+        print_json(import_dict(summary, notes))
+    elif not quiet:
+        say(summary)
+    for note in () if quiet else notes:
         warn(f"Note: {note}")

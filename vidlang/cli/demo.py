@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidlang.cli.options import QuietOption, VerboseOption
-from vidlang.cli.render import TerminalProgress, configure_logging, print_table, say
+from vidlang.cli.help import ANSWER, RUNNING
+from vidlang.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan
 
 if TYPE_CHECKING:
     from vidlang.workflows.demo_folder import Step
@@ -16,18 +17,38 @@ if TYPE_CHECKING:
 
 def command(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for videos, workspace, results and the page.", metavar="DIR")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for videos, workspace, results and the page.",
+            metavar="DIR",
+            rich_help_panel=ANSWER,
+        ),
     ] = Path("vidlang-demo"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer and shorter videos, few passes: all runs, nothing gets good.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Fewer and shorter videos, few passes: all runs, nothing gets good.",
+            rich_help_panel=RUNNING,
+        ),
     ] = False,
     videos_per_class: Annotated[
         int | None,
         typer.Option(
-            min=4, help="Short videos of each kind of event to render.", show_default="14; quick: 4", metavar="N"
+            min=4,
+            help="Short videos of each kind of event to render.",
+            show_default="14; quick: 4",
+            metavar="N",
+            rich_help_panel=RUNNING,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Start of all randomness.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Start of all randomness.", metavar="N", rich_help_panel=RUNNING)
+    ] = 0,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -44,12 +65,18 @@ def command(
 
       vidlang demo --quick --out /tmp/demo
     """
-    from vidlang.workflows.demo import PAGE, honest_words, run_demo
+    from vidlang.workflows.demo import PAGE, demo_dict, honest_words, plan_demo, run_demo
     from vidlang.workflows.demo_folder import DemoOptions
 
     configure_logging(verbose)
     options = DemoOptions(seed=seed, videos_per_class=videos_per_class, quick=quick)
+    if dry_run:
+        show_plan(plan_demo(out, options), json=json, quiet=quiet)
+        return
     steps = run_demo(out, options, TerminalProgress(quiet))
+    if json:
+        print_json(demo_dict(out, list(steps)))
+        return
     for number, step in enumerate(steps):
         if number == 0:
             for word in honest_words():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidlang.cli.extract import FpsOption, FrameRateOption, StrideOption
+from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
 from vidlang.core.errors import BadInput
@@ -38,31 +39,47 @@ def command(
             help="A file (.mp4 or .png of one video; .json, .csv), or a folder.",
             show_default=".vidlang/results/diff/<time>",
             metavar="PATH",
+            rich_help_panel=ANSWER,
         ),
     ] = None,
     write: Annotated[
-        str, typer.Option(help="What goes into a folder: some of json, csv, png, mp4.", metavar="A,B,..")
+        str,
+        typer.Option(
+            help="What goes into a folder: some of json, csv, png, mp4.", metavar="A,B,..", rich_help_panel=ANSWER
+        ),
     ] = "json,csv,png",
     compensate: Annotated[
-        bool, typer.Option("--compensate", help="Take the shift of a panning camera off first.")
+        bool,
+        typer.Option("--compensate", help="Take the shift of a panning camera off first.", rich_help_panel=RUNNING),
     ] = False,
     size: Annotated[
         int,
-        typer.Option(min=0, help="Compare with the shorter side at so many pixels; 0: full size.", metavar="PIXELS"),
+        typer.Option(
+            min=0,
+            help="Compare with the shorter side at so many pixels; 0: full size.",
+            metavar="PIXELS",
+            rich_help_panel=RUNNING,
+        ),
     ] = 360,
     rate: Annotated[
         float | None,
-        typer.Option(help="Compare so many frames per second.", show_default="every frame", metavar="RATE"),
+        typer.Option(
+            help="Compare so many frames per second.",
+            show_default="every frame",
+            metavar="RATE",
+            rich_help_panel=RUNNING,
+        ),
     ] = None,
     hottest: Annotated[
-        float, typer.Option(help="Grey levels of the lightest colour of the .mp4.", metavar="LEVELS")
+        float,
+        typer.Option(help="Grey levels of the lightest colour of the .mp4.", metavar="LEVELS", rich_help_panel=ANSWER),
     ] = 40.0,
     stride: StrideOption = None,
     fps: FpsOption = None,
     frame_rate: FrameRateOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Answer as CSV on stdout.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Answer as CSV on stdout.", rich_help_panel=ANSWER)] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:

@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 from vidlang.cli.help import NUMBERS, RUNNING, SAMPLING
-from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, warn
+from vidlang.cli.options import (
+    DeviceOption,
+    DryRunOption,
+    EncoderOption,
+    JsonOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+)
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, show_plan, warn
 
 
 class PickChoice(str, Enum):
@@ -183,7 +191,10 @@ def command(
     colour: ColourOption = None,
     motion: MotionOption = None,
     frame_rate: FrameRateOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Extract again what the cache holds.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Extract again what the cache holds.", rich_help_panel=RUNNING)
+    ] = False,
+    dry_run: DryRunOption = False,
     batch_size: BatchOption = 32,
     workers: WorkersOption = None,
     device: DeviceOption = None,
@@ -206,6 +217,8 @@ def command(
       vidlang extract videos/ --fps 1 --features regions --borders crop
 
       vidlang extract videos/ --motion pool
+
+      vidlang extract videos/ --dry-run
 
     --motion finds what moves in each snippet by frame differences: half of
     the picture, by the colours of what moved (fame). Details say otherwise:
@@ -237,6 +250,12 @@ def command(
             motion=motion,
         ),
     )
+    options = ExtractOptions(batch_size, workers, overwrite, frame_rate)
+    if dry_run:
+        from vidlang.workflows.extract_plan import plan_extract
+
+        show_plan(plan_extract(paths, open_cache(place), recipe, options), json=json, quiet=quiet)
+        return
     progress = TerminalProgress(quiet)
     report = extract(
         paths,
@@ -249,7 +268,7 @@ def command(
             progress,
             recipe.features,
         ),
-        ExtractOptions(batch_size, workers, overwrite, frame_rate),
+        options,
         progress,
     )
     if json:

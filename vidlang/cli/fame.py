@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidlang.cli.extract import FrameRateOption
+from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import (
     DeviceOption,
     JsonOption,
@@ -36,17 +37,26 @@ class Source(str, Enum):
     intra = "intra"
 
 
-WindowOption = Annotated[int, typer.Option(min=2, help="Frames that share one mask.", metavar="N")]
+WindowOption = Annotated[
+    int, typer.Option(min=2, help="Frames that share one mask.", metavar="N", rich_help_panel=RUNNING)
+]
 SizeOption = Annotated[
     int | None,
     typer.Option(
-        min=8, help="Bring the shorter side down to so many pixels.", show_default="as it is", metavar="PIXELS"
+        min=8,
+        help="Bring the shorter side down to so many pixels.",
+        show_default="as it is",
+        metavar="PIXELS",
+        rich_help_panel=RUNNING,
     ),
 ]
 CheckpointOption = Annotated[
     str | None,
     typer.Option(
-        help="Name, folder, or published file of a network.", show_default="the newest of train fame", metavar="NAME"
+        help="Name, folder, or published file of a network.",
+        show_default="the newest of train fame",
+        metavar="NAME",
+        rich_help_panel=RUNNING,
     ),
 ]
 
@@ -66,12 +76,16 @@ def mask(
             help="A file (.mp4, .npz or .png) for one video, or a folder.",
             show_default=".vidlang/results/fame-mask/<time>",
             metavar="PATH",
+            rich_help_panel=ANSWER,
         ),
     ] = None,
     write: Annotated[
-        str, typer.Option(help="What goes into a folder: some of mp4, npz, png.", metavar="A,B,..")
+        str,
+        typer.Option(help="What goes into a folder: some of mp4, npz, png.", metavar="A,B,..", rich_help_panel=ANSWER),
     ] = "mp4,png",
-    plain: Annotated[bool, typer.Option("--plain", help="The .mp4 shows the mask alone, in black and white.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="The .mp4 shows the mask alone, in black and white.", rich_help_panel=ANSWER)
+    ] = False,
     window: WindowOption = 16,
     size: SizeOption = None,
     frame_rate: FrameRateOption = None,
@@ -148,12 +162,21 @@ def merge(
             help="The video to write.",
             show_default=".vidlang/results/fame-merge/<time>/",
             metavar="FILE.mp4",
+            rich_help_panel=ANSWER,
         ),
     ] = None,
     source: Annotated[
-        Source, typer.Option("--background", help="inter: another video; intra: another time of FG.", metavar="NAME")
+        Source,
+        typer.Option(
+            "--background",
+            help="inter: another video; intra: another time of FG.",
+            metavar="NAME",
+            rich_help_panel=RUNNING,
+        ),
     ] = Source.inter,
-    seed: Annotated[int, typer.Option(help="intra: draws how far away that time is.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="intra: draws how far away that time is.", metavar="N", rich_help_panel=RUNNING)
+    ] = 0,
     window: WindowOption = 16,
     size: SizeOption = None,
     frame_rate: FrameRateOption = None,
@@ -218,6 +241,7 @@ def cam(
             help="A .mp4, or a .png of six moments.",
             show_default=".vidlang/results/fame-cam/<time>/",
             metavar="FILE",
+            rich_help_panel=ANSWER,
         ),
     ] = None,
     size: SizeOption = None,
@@ -272,7 +296,9 @@ def weights(
     other: Annotated[
         str | None, typer.Argument(help="Another one, shown beside it.", metavar="OTHER", show_default=False)
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the spreads (PNG).", metavar="FILE.png")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the spreads (PNG).", metavar="FILE.png", rich_help_panel=ANSWER)
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -17,8 +17,18 @@ from vidlang.cli.extract import (
     PrecisionOption,
     StrideOption,
 )
-from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, size, warn
+from vidlang.cli.help import ANSWER, RUNNING
+from vidlang.cli.options import (
+    DeviceOption,
+    DryRunOption,
+    EncoderOption,
+    JsonOption,
+    NamesOnlyOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+)
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, size, warn
 from vidlang.cli.retrieve import (
     BlankChoice,
     BlankOption,
@@ -63,6 +73,7 @@ def build(
     colour: ColourOption = None,
     motion: MotionOption = None,
     precision: PrecisionOption = None,
+    dry_run: DryRunOption = False,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -86,13 +97,18 @@ def build(
     changes = recipe_changes(
         encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
-    _bring_up(place, options, changes, rebuild=True, prune=False, json=json, quiet=quiet, verbose=verbose)
+    _bring_up(
+        place, options, changes, rebuild=True, prune=False, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
+    )
 
 
 @app.command("update")
 def update(
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove videos that are no longer in the cache; else they stay.")
+        bool,
+        typer.Option(
+            "--prune", help="Remove videos that are no longer in the cache; else they stay.", rich_help_panel=RUNNING
+        ),
     ] = False,
     checkpoint: CheckpointOption = None,
     whitening: WhiteningOption = WhiteningChoice["auto"],
@@ -109,6 +125,7 @@ def update(
     colour: ColourOption = None,
     motion: MotionOption = None,
     precision: PrecisionOption = None,
+    dry_run: DryRunOption = False,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -132,7 +149,9 @@ def update(
     changes = recipe_changes(
         encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
-    _bring_up(place, options, changes, rebuild=False, prune=prune, json=json, quiet=quiet, verbose=verbose)
+    _bring_up(
+        place, options, changes, rebuild=False, prune=prune, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
+    )
 
 
 def _bring_up(
@@ -142,14 +161,18 @@ def _bring_up(
     *,
     rebuild: bool,
     prune: bool,
+    dry_run: bool,
     json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
     """Makes the index as it should be, and says what was done."""
-    from vidlang.workflows.gallery import open_gallery
+    from vidlang.workflows.gallery import open_gallery, plan_gallery
 
     configure_logging(verbose)
+    if dry_run:
+        show_plan(plan_gallery(place, options, changes, rebuild=rebuild, prune=prune), json=json, quiet=quiet)
+        return
     _, report = open_gallery(place, options, changes, TerminalProgress(quiet), rebuild=rebuild, prune=prune)
     if json:
         print_json(report.to_dict())
@@ -161,7 +184,12 @@ def _bring_up(
 
 
 @app.command("info")
-def info(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
+def info(
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: NamesOnlyOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """The indexes of the workspace, and the pairs that were rejected.
 
     [bold]Examples[/bold]
@@ -174,6 +202,7 @@ def info(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     from vidlang.workflows.retrieve import num_rejections
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     place = open_workspace(workspace)
     infos, broken = index_infos(place)
     rejected = num_rejections(place)
@@ -182,6 +211,10 @@ def info(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
         print_json(
             {"schema": "vidlang.index_info/1", "indexes": entries, "damaged": broken, "rejected_pairs": rejected}
         )
+        return
+    if quiet:
+        for folder, _ in infos:
+            say(folder.name)
         return
     if not infos:
         say("There is no index yet: vidlang retrieve makes one.")
@@ -201,10 +234,19 @@ def info(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
 @app.command("fit-whitening")
 def fit_whitening(
     components: ComponentsOption = None,
-    rows: Annotated[int, typer.Option(min=2, help="Rows of the sample, at most.", metavar="N")] = 200_000,
+    rows: Annotated[
+        int, typer.Option(min=2, help="Rows of the sample, at most.", metavar="N", rich_help_panel=RUNNING)
+    ] = 200_000,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write.", show_default="beside the index, used by it", metavar="NPZ"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write.",
+            show_default="beside the index, used by it",
+            metavar="NPZ",
+            rich_help_panel=ANSWER,
+        ),
     ] = None,
     encoder: EncoderOption = None,
     stride: StrideOption = None,

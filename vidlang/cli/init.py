@@ -6,15 +6,28 @@ from typing import Annotated
 
 import typer
 
-from vidlang.cli.options import DeviceOption, EncoderOption, WorkspaceOption
-from vidlang.cli.render import say
+from vidlang.cli.help import RUNNING
+from vidlang.cli.options import (
+    DeviceOption,
+    EncoderOption,
+    JsonOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+)
+from vidlang.cli.render import configure_logging, print_json, say
 
 
 def command(
     encoder: EncoderOption = None,
     device: DeviceOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a settings file that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a settings file that is there.", rich_help_panel=RUNNING)
+    ] = False,
     workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Make a workspace (.vidlang) and write its vidlang.toml.
 
@@ -28,5 +41,9 @@ def command(
     """
     from vidlang.workflows.workspace import init
 
+    configure_logging(verbose)
     path = init(workspace, encoder=encoder, device=device, force=force)
-    say(f"Wrote {path}. Next: vidlang extract videos/")
+    if json:
+        print_json({"schema": "vidlang.init/1", "file": str(path)})
+    elif not quiet:
+        say(f"Wrote {path}. Next: vidlang extract videos/")

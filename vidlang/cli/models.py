@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vidlang.cli.options import JsonOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, print_json, print_table, say
+from vidlang.cli import complete
+from vidlang.cli.help import ANSWER, COMMON, NUMBERS, RUNNING, SAMPLING
+from vidlang.cli.options import JsonOption, NamesOnlyOption, QuietOption, VerboseOption, WorkspaceOption
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say
 
 app = typer.Typer(help="Encoders and trained checkpoints: list, show, pull, import, export.", no_args_is_help=True)
 
@@ -19,7 +21,12 @@ def top() -> None:
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
+def list_(
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: NamesOnlyOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Encoders by name, and the checkpoints of this workspace.
 
     [bold]Examples[/bold]
@@ -31,9 +38,14 @@ def list_(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
     from vidlang.workflows.models import list_models
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     encoders, checkpoints = list_models(open_workspace(workspace))
     if json:
         print_json({"schema": "vidlang.models/1", "encoders": encoders, "checkpoints": checkpoints})
+        return
+    if quiet:
+        for model in [*encoders, *checkpoints]:
+            say(model["name"])
         return
     print_table(
         ["encoder", "D", "pixels", "here", "note"],
@@ -50,9 +62,18 @@ def list_(workspace: WorkspaceOption = None, json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Encoder, or checkpoint by name or folder.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Encoder, or checkpoint by name or folder.", metavar="NAME", autocompletion=complete.models
+        ),
+    ],
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="The facts without the model card.", rich_help_panel=COMMON)
+    ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Everything known about one encoder or checkpoint.
 
@@ -65,12 +86,13 @@ def show(
     from vidlang.workflows.models import show_model
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     facts, card = show_model(open_workspace(workspace), name)
     if json:
         print_json({"schema": "vidlang.model/1", **facts})
         return
     print_table(["", ""], [[key, _shown(value)] for key, value in facts.items()])
-    if card:
+    if card and not quiet:
         say(card)
 
 
@@ -80,7 +102,15 @@ def _shown(value: object) -> str:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="Encoder name or hub id (org/name@revision).", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Encoder name or hub id (org/name@revision).", metavar="NAME", autocompletion=complete.encoders
+        ),
+    ],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Download an encoder into the Hugging Face cache (the only command that downloads).
 
@@ -92,18 +122,42 @@ def pull(
     """
     from vidlang.workflows.models import pull_model
 
-    say(f"{name} is in {pull_model(name)}")
+    configure_logging(verbose)
+    folder = pull_model(name)
+    if json:
+        print_json({"schema": "vidlang.models.pull/1", "encoder": name, "folder": str(folder)})
+    elif not quiet:
+        say(f"{name} is in {folder}")
 
 
 @app.command("import")
 def import_(
     method: Annotated[str, typer.Argument(help="Method of the checkpoint: vadclip.", metavar="METHOD")],
     file: Annotated[Path, typer.Argument(help="Published file, such as model_ucf.pth.", metavar="FILE")],
-    preset: Annotated[str, typer.Option(help="What it was trained as: ucf-crime or xd-violence.", metavar="NAME")],
-    encoder: Annotated[str, typer.Option(help="The CLIP that it was trained on.", metavar="NAME")] = "clip-vit-b16",
-    stride: Annotated[int, typer.Option(min=1, help="Frames per snippet of its features.")] = 16,
-    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(help="What it was trained as: ucf-crime or xd-violence.", metavar="NAME", rich_help_panel=RUNNING),
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="The CLIP that it was trained on.",
+            metavar="NAME",
+            rich_help_panel=NUMBERS,
+            autocompletion=complete.encoders,
+        ),
+    ] = "clip-vit-b16",
+    stride: Annotated[
+        int, typer.Option(min=1, help="Frames per snippet of its features.", metavar="N", rich_help_panel=SAMPLING)
+    ] = 16,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=ANSWER),
+    ] = None,
     workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """A published checkpoint into the registry; the file is read as plain tensors, nothing in it runs.
 
@@ -116,8 +170,12 @@ def import_(
     from vidlang.workflows.models import import_checkpoint
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     folder, facts = import_checkpoint(open_workspace(workspace), method, file, preset, encoder, stride, name)
-    say(f"{facts}. Registered as {folder}")
+    if json:
+        print_json({"schema": "vidlang.models.import/1", "summary": facts, "folder": str(folder)})
+    elif not quiet:
+        say(f"{facts}. Registered as {folder}")
 
 
 @app.command()
@@ -125,7 +183,14 @@ def export(
     method: Annotated[str, typer.Argument(help="Method of the checkpoint: vadclip.", metavar="METHOD")],
     file: Annotated[Path, typer.Argument(help="File to write, in the published layout (.pth).", metavar="FILE")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="Name or folder.", show_default="the newest", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Name or folder.",
+            show_default="the newest",
+            metavar="NAME",
+            rich_help_panel=RUNNING,
+            autocompletion=complete.checkpoints,
+        ),
     ] = None,
     clip: Annotated[
         str | None,
@@ -133,9 +198,13 @@ def export(
             help="Encoder whose weights go into the file, or a published .pth to take them from.",
             show_default="the checkpoint's own",
             metavar="NAME",
+            rich_help_panel=RUNNING,
         ),
     ] = None,
     workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """A checkpoint in the published layout (own weights and the CLIP under clipmodel.*).
 
@@ -148,4 +217,9 @@ def export(
     from vidlang.workflows.models import export_checkpoint
     from vidlang.workflows.workspace import open_workspace
 
-    say(export_checkpoint(open_workspace(workspace), method, file, checkpoint, clip, TerminalProgress()))
+    configure_logging(verbose)
+    summary = export_checkpoint(open_workspace(workspace), method, file, checkpoint, clip, TerminalProgress(quiet))
+    if json:
+        print_json({"schema": "vidlang.models.export/1", "summary": summary, "file": str(file)})
+    elif not quiet:
+        say(summary)

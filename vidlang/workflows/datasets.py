@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vidlang.core import BadInput
 from vidlang.core.labels import Label
@@ -21,7 +23,10 @@ from vidlang.datasets.manifest import match_ids, write_manifest
 from vidlang.datasets.retrieval import truth_to_json
 from vidlang.store.atomic import write_text
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.plan import Plan, PlannedItem
 from vidlang.workflows.workspace import open_cache
+
+Write = Callable[[Path, str], object]
 
 
 def import_annotations(
@@ -31,12 +36,15 @@ def import_annotations(
     workspace: Workspace | None,
     labels: str | None = None,
     split_number: int | None = None,
+    *,
+    write: Write = write_text,
 ) -> tuple[str, list[str]]:
     """Write what the data set is for: a manifest of classes (``labels.csv``) or a truth of retrieval (``truth.json``).
 
     out: None takes that name here    workspace: where given, labels take the ids of its cached videos
     labels: edition of the labels, where a data set has several
     split_number: which split into training and test videos, where a data set has several
+    write: takes a path and its text
 
     Raises:
         BadInput: an option that this data set does not know.
@@ -46,16 +54,46 @@ def import_annotations(
     if name in (*RETRIEVAL_DATASETS, "fivr"):
         if workspace is not None:
             raise BadInput("--match-cache is for manifests; vidlang eval retrieval matches file names by itself.")
-        return import_to_truth(name, path, out or Path("truth.json"), labels)
+        return import_to_truth(name, path, out or Path("truth.json"), labels, write=write)
     if labels is not None:
         raise BadInput(f"{name} has one edition of its labels; only fivr-5k and fivr-200k have several.")
-    return import_to_manifest(name, path, out or Path("labels.csv"), workspace, split_number)
+    return import_to_manifest(name, path, out or Path("labels.csv"), workspace, split_number, write=write)
 
 
-def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None) -> tuple[str, list[str]]:
+def plan_import(
+    name: str,
+    path: Path,
+    out: Path | None,
+    workspace: Workspace | None,
+    labels: str | None = None,
+    split_number: int | None = None,
+) -> Plan:
+    """What ``import_annotations`` would write: all is read and checked.
+
+    Raises:
+        BadInput, UnknownName, BadAnnotation: as there.
+    """
+    files: list[PlannedItem] = []
+
+    def note_down(path: Path, text: str) -> None:
+        replaced = ", replaces what is there" if path.exists() else ""
+        files.append(PlannedItem(str(path), "write", f"{len(text.encode())} bytes{replaced}"))
+
+    summary, notes = import_annotations(name, path, out, workspace, labels, split_number, write=note_down)
+    return Plan("datasets import", summary.replace("Wrote ", "would write ", 1), tuple(files), {"notes": notes})
+
+
+def import_dict(summary: str, notes: Sequence[str]) -> dict[str, Any]:
+    """What was written, for programs."""
+    return {"schema": "vidlang.datasets_import/1", "summary": summary, "notes": list(notes)}
+
+
+def import_to_truth(
+    name: str, path: Path, out: Path, labels: str | None = None, *, write: Write = write_text
+) -> tuple[str, list[str]]:
     """Write the truth; returns one line about it and notes."""
     truth = import_retrieval(name, path, labels=labels)
-    write_text(out, truth_to_json(truth))
+    write(out, truth_to_json(truth))
     positives = sum(len(ids) for found in truth.relevant.values() for ids in found.values())
     size = (
         f"{len(truth.database)} database videos" if truth.database is not None else "whatever is searched as database"
@@ -70,7 +108,13 @@ def import_to_truth(name: str, path: Path, out: Path, labels: str | None = None)
 
 
 def import_to_manifest(
-    name: str, path: Path, out: Path, workspace: Workspace | None, split_number: int | None = None
+    name: str,
+    path: Path,
+    out: Path,
+    workspace: Workspace | None,
+    split_number: int | None = None,
+    *,
+    write: Write = write_text,
 ) -> tuple[str, list[str]]:
     """Write the manifest, and ambiguous segments beside it where the data set has them; returns one line and notes.
 
@@ -84,10 +128,10 @@ def import_to_manifest(
         ambiguous = match_ids(ambiguous, known, allow_missing=True)
         if len(labels) < total:
             notes.append(f"{total - len(labels)} of {total} listed videos are not in the cache and are left out")
-    write_text(out, write_manifest(labels))
+    write(out, write_manifest(labels))
     if ambiguous:
         beside = ambiguous_file(out)
-        write_text(beside, write_manifest(ambiguous))
+        write(beside, write_manifest(ambiguous))
         count = sum(len(label.segments) for label in ambiguous)
         notes.append(f"{count} ambiguous segments are in {beside}, for eval localization --protocol snippets")
     splits = Counter(label.split or "no split" for label in labels)

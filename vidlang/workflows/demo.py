@@ -6,9 +6,10 @@ Every step calls the workflows that the commands call, and sets its numbers besi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from vidlang.core import Progress
 from vidlang.encoders.registry import find_encoder
@@ -16,10 +17,11 @@ from vidlang.report.demo_page import PageTable, Section, demo_page
 from vidlang.store.atomic import write_text
 from vidlang.workflows.demo_actions import locate, train_actions
 from vidlang.workflows.demo_anomaly import score_film, score_tests, train_anomaly
-from vidlang.workflows.demo_folder import Demo, DemoOptions, Step, open_demo
+from vidlang.workflows.demo_folder import Demo, DemoOptions, Step, look_at_demo, open_demo
 from vidlang.workflows.demo_motion import energy, masks, merged
 from vidlang.workflows.demo_retrieval import ask_by_text, ask_by_video, train_retrieval
 from vidlang.workflows.demo_world import extract_all, render_all
+from vidlang.workflows.plan import Plan, PlannedItem
 
 PAGE = "index.html"
 STEPS: Mapping[str, Callable[[Demo], Step]] = {
@@ -69,6 +71,36 @@ def run_demo(out: Path, options: DemoOptions | None = None, progress: Progress |
         if not step.earlier or len(shown) == len(STEPS):
             write_text(out / PAGE, demo_page(honest_words(), [_section(out, step) for step in shown]))
         yield step
+
+
+def plan_demo(out: Path, options: DemoOptions | None = None) -> Plan:
+    """Which steps would run, and which an earlier run has finished.
+
+    Raises:
+        BadInput: as ``run_demo``.
+    """
+    demo = look_at_demo(out, options or DemoOptions(), Progress())
+    done = {name: demo.finished(name) is not None for name in STEPS}
+    items = tuple(PlannedItem(name, "skip" if done[name] else "run", "finished" * done[name]) for name in STEPS)
+    left = sum(not finished for finished in done.values())
+    extent = demo.extent
+    return Plan(
+        "demo",
+        f"{left} of {len(STEPS)} steps would run in {out}, on {extent.videos} videos of each kind of event, "
+        f"{extent.seconds:g} s each, and a film of {extent.camera:g} s.",
+        items,
+        {"folder": str(out), "steps": left, "videos_per_class": extent.videos, "camera_seconds": extent.camera},
+    )
+
+
+def demo_dict(out: Path, steps: Sequence[Step]) -> dict[str, Any]:
+    """What the steps showed, for programs."""
+    return {
+        "schema": "vidlang.demo_report/1",
+        "page": str(out / PAGE),
+        "notes": list(honest_words()),
+        "steps": [asdict(step) for step in steps],
+    }
 
 
 def _section(out: Path, step: Step) -> Section:

@@ -206,23 +206,35 @@ def open_demo(out: Path, options: DemoOptions, progress: Progress) -> Demo:
     Raises:
         BadInput: ``out`` holds something else, or a demo that was asked for in another way.
     """
-    facts = {
+    demo = look_at_demo(out, options, progress)
+    if not (out / FACTS).is_file():
+        write_text(out / FACTS, json.dumps(_facts(options), indent=1) + "\n")
+    write_settings(demo.workspace, demo.workspace.settings)
+    return demo
+
+
+def look_at_demo(out: Path, options: DemoOptions, progress: Progress) -> Demo:
+    """The folder as it is or would be; nothing is written.
+
+    Raises:
+        BadInput: as ``open_demo``.
+    """
+    if (out / FACTS).is_file():
+        _check(_read(out / FACTS), _facts(options), out)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out} holds other files. Give an empty or new folder with --out.")
+    return Demo(out, options, Workspace(out / ".vidlang", Settings(encoder="mini")), progress)
+
+
+def _facts(options: DemoOptions) -> dict[str, Any]:
+    """What a demo was asked for."""
+    return {
         "schema": "vidlang.demo/1",
         "vidlang": __version__,
         "--seed": options.seed,
         "--quick": options.quick,
         "--videos-per-class": options.extent.videos,
     }
-    file = out / FACTS
-    if file.is_file():
-        _check(_read(file), facts, out)
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} holds other files. Give an empty or new folder with --out.")
-    else:
-        write_text(file, json.dumps(facts, indent=1) + "\n")
-    workspace = Workspace(out / ".vidlang", Settings(encoder="mini"))
-    write_settings(workspace, workspace.settings)
-    return Demo(out, options, workspace, progress)
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -201,8 +201,7 @@ def extract_videos(
 
     only: takes all ids and returns those that are wanted; None: all.
     """
-    if recipe.reuse_static is not None and recipe.sampling.pick == "mean":  # a repeated row is that of one frame
-        raise BadInput("--reuse-static repeats rows of single frames, so it goes with --pick middle or first only.")
+    check_reuse(recipe)
     progress = progress or Progress()
     if only is not None:
         wanted = only([video_id for video_id, _ in videos])
@@ -241,6 +240,15 @@ def extract_videos(
         wall_seconds=time.perf_counter() - started,
         num_still=run.num_still,
     )
+
+
+def check_reuse(recipe: FeatureRecipe) -> None:
+    """
+    Raises:
+        BadInput: rows are to be repeated that are not those of one frame.
+    """
+    if recipe.reuse_static is not None and recipe.sampling.pick == "mean":
+        raise BadInput("--reuse-static repeats rows of single frames, so it goes with --pick middle or first only.")
 
 
 def _is_there(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ from vidlang.workflows.embedding import (
     make_embedder,
     whitening_input,
 )
+from vidlang.workflows.plan import Plan, PlannedItem
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 
 if TYPE_CHECKING:
@@ -182,14 +184,11 @@ def open_gallery(
         MissingFeatures: the cache has no videos of the recipe, and the index none either.
         BadInput, UnknownName, BadCheckpoint: options that fit nothing.
     """
-    options, changes, progress = options or GalleryOptions(), changes or RecipeChanges(), progress or Progress()
-    cache = FeatureCache(workspace.cache_dir)
-    checkpoint = find_checkpoint(workspace, options, changes)
-    recipe = _gallery_recipe(workspace, cache, changes, checkpoint, progress)
-    encoder_name = _encoder_name(workspace, recipe, changes, checkpoint)
-    load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
-    place = _Place(workspace, cache, recipe, options, checkpoint, load, progress)
+    place, encoder_name = _place_of(
+        workspace, options or GalleryOptions(), changes or RecipeChanges(), progress or Progress()
+    )
     report = place.update(rebuild=rebuild, prune=prune, as_it_is=as_it_is)
+    checkpoint, recipe = place.checkpoint, place.recipe
     made_by = {
         "method": "tca" if checkpoint else PLAIN,
         "checkpoint": checkpoint.extra.get("name") if checkpoint else None,
@@ -198,7 +197,36 @@ def open_gallery(
         "whitening": place.index.spec.extra.get("fitted", "none"),
         "index": str(place.index.folder),
     }
-    return Gallery(place.index, place.embedding, recipe, encoder_name, load, made_by), report
+    return Gallery(place.index, place.embedding, recipe, encoder_name, place.load_encoder, made_by), report
+
+
+def plan_gallery(
+    workspace: Workspace,
+    options: GalleryOptions | None = None,
+    changes: RecipeChanges | None = None,
+    *,
+    rebuild: bool = False,
+    prune: bool = False,
+) -> Plan:
+    """What ``open_gallery`` would add, replace and remove; no index is written.
+
+    Raises:
+        MissingFeatures, BadInput, UnknownName, BadCheckpoint: as ``open_gallery``.
+    """
+    place, _ = _place_of(workspace, options or GalleryOptions(), changes or RecipeChanges(), Progress())
+    return place.plan(rebuild=rebuild, prune=prune)
+
+
+def _place_of(
+    workspace: Workspace, options: GalleryOptions, changes: RecipeChanges, progress: Progress
+) -> tuple[_Place, str]:
+    """The index that is meant, and the name that loads its encoder."""
+    cache = FeatureCache(workspace.cache_dir)
+    checkpoint = find_checkpoint(workspace, options, changes)
+    recipe = _gallery_recipe(workspace, cache, changes, checkpoint, progress)
+    encoder_name = _encoder_name(workspace, recipe, changes, checkpoint)
+    load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
+    return _Place(workspace, cache, recipe, options, checkpoint, load, progress), encoder_name
 
 
 def find_checkpoint(workspace: Workspace, options: GalleryOptions, changes: RecipeChanges) -> Checkpoint | None:
@@ -308,10 +336,7 @@ class _Place:
             self.index = VideoIndex.open(self.folder)
             why = self._outgrown(stamps)
         if why is not None or not there:
-            if not stamps:  # nothing is deleted that could not be built again
-                raise MissingFeatures(
-                    f"The cache {self.cache.root} has no features of {self.recipe.name}. Run: vidlang extract videos/"
-                )
+            self._check_there(stamps)  # nothing is deleted that could not be built again
             if there:
                 VideoIndex.delete(self.folder)
             self._create(stamps)
@@ -341,6 +366,37 @@ class _Place:
             folder=self.folder,
             notes=tuple(self.notes),
         )
+
+    def plan(self, *, rebuild: bool, prune: bool) -> Plan:
+        """What ``update`` would do."""
+        stamps, fresh, changed, gone = self.cache.stamps(self.recipe), set[str](), set[str](), set[str]()
+        anew = rebuild or not VideoIndex.exists(self.folder)
+        if not anew:
+            self.index = VideoIndex.open(self.folder)
+            anew = self._outgrown(stamps) is not None
+        if anew:
+            self._check_there(stamps)
+            fresh = set(stamps)
+        else:
+            found = _Changes.between(self.index, stamps)
+            fresh, changed, gone = set(found.fresh), set(found.changed), set(found.gone) if prune else set()
+        actions = {**dict.fromkeys(fresh, "add"), **dict.fromkeys(changed, "replace"), **dict.fromkeys(gone, "remove")}
+        items = tuple(PlannedItem(unquote(entry.removesuffix(".h5")), actions[entry]) for entry in sorted(actions))
+        counts = {"added": len(fresh), "changed": len(changed), "removed": len(gone)}
+        said = ", ".join(f"{count} {name}" for name, count in counts.items())
+        how = "built anew" if anew else "brought up to date"
+        return Plan(
+            "index build" if rebuild else "index update",
+            f"the index of {self.recipe.name} would be {how}: {said}.",
+            items,
+            {"folder": str(self.folder), "rebuilt": anew, **counts},
+        )
+
+    def _check_there(self, stamps: Mapping[str, str]) -> None:
+        if not stamps:
+            raise MissingFeatures(
+                f"The cache {self.cache.root} has no features of {self.recipe.name}. Run: vidlang extract videos/"
+            )
 
     @property
     def folder(self) -> Path:
