@@ -37,11 +37,8 @@ def actions_png(
     """
     from matplotlib.figure import Figure
 
-    peaks = curve.max(axis=0)
     named = {detection.label for detection in detections} | {label for label, _ in truth}
-    order = sorted(range(len(class_names)), key=lambda c: (class_names[c] not in named, -float(peaks[c]), c))
-    rising = [c for c in order if class_names[c] in named or peaks[c] > LEAST_PEAK]
-    shown = (rising or order[:1])[:MAX_CLASSES]
+    shown = classes_to_show(curve, class_names, named)
     length = float(seconds[-1, 1])
     begin = float(seconds[0, 0])
     with picture_style():
@@ -74,10 +71,21 @@ def actions_png(
         step = tick_step(length - begin)
         ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
         axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
-        low = len(class_names) - len(rising) if rising else 0
+        low = len(class_names) - len(shown)
         remarks = [f"time ({clock_unit(length)})"] + (["black: truth"] if truth else [])
-        remarks += [f"{low} more under {LEAST_PEAK:g}"] if low else []
+        remarks += [f"{low} weaker classes not shown"] if low else []
         axes[-1].set_xlabel(", ".join(remarks))
         if note:
             figure.text(0.99, 0.995, shorten(note, 110), ha="right", va="top", fontsize=6.5, color="0.4")
         return as_png(figure)
+
+
+def classes_to_show(curve: NDArray[np.floating], class_names: Sequence[str], named: set[str]) -> list[int]:
+    """Classes with a row, at least one: those that are named, then those that rise above ``LEAST_PEAK``, highest first.
+
+    curve: [T, C]    named: classes of which a segment is shown or known
+    """
+    peaks = curve.max(axis=0)
+    order = sorted(range(len(class_names)), key=lambda c: (class_names[c] not in named, -float(peaks[c]), c))
+    rising = [c for c in order if class_names[c] in named or peaks[c] > LEAST_PEAK]
+    return (rising or order[:1])[:MAX_CLASSES]

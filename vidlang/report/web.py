@@ -234,10 +234,11 @@ footer { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--li
 .note { margin: .75rem 0; padding: .6rem .9rem; border-left: 4px solid var(--c4); border-radius: .3rem;
   background: var(--panel); }
 .wide { overflow-x: auto; margin: .75rem 0; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table { overflow-wrap: normal; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th.number, td.number { text-align: right; }
+.facts td { overflow-wrap: anywhere; }
 .facts th { font-weight: 400; color: var(--muted); white-space: nowrap; }
 time, .span { white-space: nowrap; font-variant-numeric: tabular-nums; }
 pre { overflow-x: auto; padding: .6rem .8rem; border-radius: .4rem; background: var(--panel); font-size: .85rem; }
