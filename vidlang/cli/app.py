@@ -18,6 +18,7 @@ import typer
 
 from vidlang import __version__
 from vidlang.cli import (
+    browse,
     cache,
     config,
     datasets,
@@ -92,6 +93,7 @@ app.command("localize", rich_help_panel="Work", no_args_is_help=True, cls=WithSw
 app.command("diff", rich_help_panel="Work", no_args_is_help=True)(diff.command)
 app.add_typer(fame.app, name="fame", rich_help_panel="Work")
 app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
+app.command("browse", rich_help_panel="Work")(browse.command)
 app.add_typer(evaluate.app, name="eval", rich_help_panel="Work")
 app.add_typer(cache.app, name="cache", rich_help_panel="Keep")
 app.add_typer(index.app, name="index", rich_help_panel="Keep")
