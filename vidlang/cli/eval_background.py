@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidlang.cli.eval_output import PlotOption, ReportOption, SplitOption, say_files
 from vidlang.cli.extract import BatchOption, FrameRateOption, WorkersOption
+from vidlang.cli.help import RUNNING, VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
     JsonOption,
@@ -22,6 +24,9 @@ from vidlang.cli.render import TerminalProgress, configure_logging, print_json, 
 
 if TYPE_CHECKING:
     from vidlang.workflows.evaluate_background import BackgroundReport
+
+
+MERGING = "Merged clips"
 
 
 class MethodChoice(str, Enum):
@@ -38,57 +43,84 @@ def command(
     ] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="Name or folder of a VadCLIP checkpoint.", show_default="the newest", metavar="NAME"),
+        typer.Option(
+            help="Name or folder of a VadCLIP checkpoint.",
+            show_default="the newest",
+            metavar="NAME",
+            rich_help_panel=RUNNING,
+        ),
     ] = None,
     manifest: ManifestOption = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of the manifest.", metavar="NAME")] = None,
+    split: SplitOption = None,
     normal: NormalOption = None,
     method: Annotated[
         MethodChoice,
         typer.Option(
             help="What is kept of a clip: fame, the colours of what moves; seed, what moves; grid; gauss.",
             metavar="NAME",
+            rich_help_panel=MERGING,
         ),
     ] = MethodChoice.fame,
-    beta: Annotated[float, typer.Option(help="Share of the picture that is kept of the clip.", metavar="X")] = 0.5,
+    beta: Annotated[
+        float,
+        typer.Option(
+            help="Share of the picture, 0 to 1, that is kept of the clip.", metavar="X", rich_help_panel=MERGING
+        ),
+    ] = 0.5,
     size: Annotated[
-        int, typer.Option(min=32, help="Pixels of the shorter side of merged clips.", metavar="PIXELS")
+        int,
+        typer.Option(
+            min=32, help="Pixels of the shorter side of merged clips.", metavar="PIXELS", rich_help_panel=MERGING
+        ),
     ] = 256,
     limit: Annotated[
-        int | None, typer.Option(help="Clips of each class, drawn at random.", show_default="all", metavar="N")
+        int | None,
+        typer.Option(
+            help="Clips of each class, drawn at random.", show_default="all", metavar="N", rich_help_panel=VIDEOS
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws clips and their backgrounds.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Draws clips and their backgrounds.", metavar="N", rich_help_panel=MERGING)
+    ] = 0,
     keep: Annotated[
         Path | None,
-        typer.Option(help="Empty folder for the merged clips.", show_default="they are deleted", metavar="DIR"),
+        typer.Option(
+            help="Empty folder for the merged clips.",
+            show_default="they are deleted",
+            metavar="DIR",
+            rich_help_panel=MERGING,
+        ),
     ] = None,
     frame_rate: FrameRateOption = None,
     batch_size: BatchOption = 32,
     workers: WorkersOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
+    plot: PlotOption = None,
+    report_file: ReportOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Scores of labelled clips before other clips' backgrounds: does a checkpoint look at what happens, or where?
+    """How much the scores of a checkpoint hang on the background.
 
-    What moves in a clip is laid over another clip: of the same class, of
-    another abnormal class, and across normal and abnormal, each in a row of
-    its own. Compare them with the clips that were only written again.
+    What moves in a labelled clip is laid over another clip: of the same class, of another abnormal class, and across
+    normal and abnormal, each in a row of its own. Compare them with the clips that were only written again.
 
     [bold]Examples[/bold]
 
       vidlang eval background videos/
 
-      vidlang eval background --manifest labels.csv --split test --limit 50
+      vidlang eval background --manifest labels.csv --limit 50 --plot swaps.png
     """
     from vidlang.methods.fame.options import MaskOptions
     from vidlang.workflows.evaluate_background import BackgroundOptions, evaluate_background
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.extract import ExtractOptions
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
+    pictures = PictureTargets(plot, report_file)
     place = open_workspace(workspace)
     report = evaluate_background(
         paths or [],
@@ -107,10 +139,11 @@ def command(
         ),
         ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate),
         TerminalProgress(quiet),
+        pictures,
     )
     if json:
         print_json(report.to_dict())
-    else:
+    elif not quiet:
         _show(report)
     if report.failed:
         warn(f"{len(report.failed)} clips failed; the others are compared.")
@@ -139,6 +172,7 @@ def _show(report: BackgroundReport) -> None:
     )
     say("change, shift: mean absolute and signed difference of clips' highest scores")
     say(f"flips: across the threshold {report.threshold:.2f}; AUC as they are, after; Spearman's ranks")
+    say_files(report.files)
     for note in report.notes:
         warn(f"Note: {note}")
 

@@ -8,9 +8,21 @@ from typing import Annotated
 
 import typer
 
+from vidlang.cli.eval_output import PlotOption, ReportOption, say_files
 from vidlang.cli.extract import WorkersOption
-from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, ManifestOption, QuietOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, print_json, print_table, say, warn
+from vidlang.cli.help import RUNNING, VIDEOS
+from vidlang.cli.options import (
+    DeviceOption,
+    EncoderOption,
+    JsonOption,
+    ManifestOption,
+    QuietOption,
+    VerboseOption,
+    WorkspaceOption,
+)
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+
+COUNTING = "How it is counted"
 
 
 class CenterChoice(str, Enum):
@@ -30,13 +42,18 @@ def command(
             help="Network: name, folder or published file; random: fresh weights alone.",
             show_default="the newest",
             metavar="NAME",
+            rich_help_panel=RUNNING,
         ),
     ] = None,
     manifest: ManifestOption = None,
     test_fraction: Annotated[
         float,
         typer.Option(
-            min=0.0, max=0.9, help="Share of the videos to test on, where none is of the split test.", metavar="X"
+            min=0.0,
+            max=0.9,
+            help="Share of the videos to test on, where none is of the split test.",
+            metavar="X",
+            rich_help_panel=VIDEOS,
         ),
     ] = 0.2,
     center: Annotated[
@@ -44,6 +61,7 @@ def command(
         typer.Option(
             help="Mean taken from the vectors before retrieval: none, own (of each split, published), or gallery.",
             metavar="NAME",
+            rich_help_panel=COUNTING,
         ),
     ] = CenterChoice.none,
     short_side: Annotated[
@@ -53,15 +71,21 @@ def command(
             help="Shorter side of the frames before the centre crop; 0: as they are (published).",
             show_default="as in the training",
             metavar="PIXELS",
+            rich_help_panel=COUNTING,
         ),
     ] = None,
-    clips: Annotated[int, typer.Option(min=1, help="Windows of each video.", metavar="N")] = 10,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Windows of each video.", metavar="N", rich_help_panel=COUNTING)
+    ] = 10,
     encoder: EncoderOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
+    plot: PlotOption = None,
+    report_file: ReportOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Recognition and retrieval by the features of a video network.
 
@@ -71,13 +95,16 @@ def command(
 
     [bold]Examples[/bold]
 
-      vidlang eval representation videos/ --manifest labels.csv
+      vidlang eval representation videos/ --report features.html
 
       vidlang eval representation UCF-101/ --manifest ucf101.csv --checkpoint mine --center own --json
     """
     from vidlang.workflows.evaluate_representation import RepresentationOptions, evaluate_representation
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
+    pictures = PictureTargets(plot, report_file)
     place = open_workspace(workspace)
     report = evaluate_representation(
         videos,
@@ -94,12 +121,16 @@ def command(
             device=device or place.settings.device,
         ),
         TerminalProgress(quiet or json),
+        pictures,
     )
     if json:
         print_json(report.to_dict())
         return
+    if quiet:
+        return
     for line in report.summary:
         say(line)
     print_table(*report.table())
-    for note in () if quiet else report.notes:
+    say_files(report.files)
+    for note in report.notes:
         warn(f"Note: {note}")

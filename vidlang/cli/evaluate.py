@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidlang.cli import eval_background, eval_representation
-from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, WorkspaceOption
-from vidlang.cli.render import print_json, print_table, say, warn
+from vidlang.cli.eval_output import PlotOption, ReportOption, SplitOption, say_files
+from vidlang.cli.help import VIDEOS
+from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, QuietOption, VerboseOption, WorkspaceOption
+from vidlang.cli.render import configure_logging, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vidlang.workflows.evaluate_localization import LocalizationReport
     from vidlang.workflows.evaluate_retrieval import RetrievalReport
+
+COUNTING = "How it is counted"
 
 app = typer.Typer(help="Measure stored results, networks and checkpoints against labels.", no_args_is_help=True)
 
@@ -60,17 +64,30 @@ def anomaly(
         ),
     ] = None,
     manifest: ManifestOption = None,
-    split: Annotated[str | None, typer.Option(help="Judge only this split of the manifest.", metavar="NAME")] = None,
+    split: SplitOption = None,
     normal: NormalOption = None,
     detection: Annotated[
         DetectionMode,
-        typer.Option(help="clean: abnormal videos and classes with truth; reference: as the published code counts."),
+        typer.Option(
+            help="Detection mAP over: clean, abnormal videos and classes with truth; reference, as the published code.",
+            metavar="NAME",
+            rich_help_panel=COUNTING,
+        ),
     ] = DetectionMode.clean,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Judge the videos that have both scores and a label.")
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Judge the videos that have both scores and a label; leave out the others.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = False,
-    workspace: WorkspaceOption = None,
+    plot: PlotOption = None,
+    report_file: ReportOption = None,
     json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Frame AUC, AP, AUC on abnormal videos, per class, video AUC, detection mAP.
 
@@ -78,13 +95,15 @@ def anomaly(
 
     [bold]Examples[/bold]
 
-      vidlang eval anomaly --manifest labels.csv --split test
+      vidlang eval anomaly --manifest labels.csv --report anomaly.html
 
       vidlang eval anomaly results/scores.jsonl --manifest ucf-crime.csv --detection reference
     """
     from vidlang.workflows.evaluate import evaluate_anomaly
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     report = evaluate_anomaly(
         open_workspace(workspace),
         results,
@@ -93,13 +112,17 @@ def anomaly(
         normal=normal,
         detection=detection.value,
         allow_missing=allow_missing,
+        pictures=PictureTargets(plot, report_file),
     )
     if json:
         print_json(report.to_dict())
         return
+    if quiet:
+        return
     say(f"{report.num_videos} videos, {report.source}")
     for branch, metrics in report.metrics.items():
         print_table(["metric", "value"], list(metrics.items()), title=branch)
+    say_files(report.files)
     for note in report.notes:
         warn(f"Note: {note}")
 
@@ -115,36 +138,61 @@ def retrieval(
         ),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Truth that datasets import wrote.", show_default=False, metavar="JSON")
+        Path | None,
+        typer.Option(
+            help="Truth that datasets import wrote.", show_default=False, metavar="JSON", rich_help_panel=VIDEOS
+        ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="CSV of query,video\\[,label] instead: your own truth.", show_default=False, metavar="CSV"),
+        typer.Option(
+            help="CSV of query,video[,label] instead: your own truth.",
+            show_default=False,
+            metavar="CSV",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     mode: Annotated[
         CountMode,
-        typer.Option(help="clean: the query is never its own answer; reference: as the published evaluators count."),
+        typer.Option(
+            help="clean: the query is never its own answer; reference: as the published evaluators count.",
+            metavar="NAME",
+            rich_help_panel=COUNTING,
+        ),
     ] = CountMode.clean,
-    workspace: WorkspaceOption = None,
+    plot: PlotOption = None,
+    report_file: ReportOption = None,
     json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """mAP, micro-AP and recall of rankings: CC_WEB_VIDEO, FIVR, EVVE, VCDB, or your own pairs.
+    """mAP, micro-AP and recall of rankings.
 
-    Videos are matched with the truth by file name, whatever their folder and extension.
+    Truth is that of CC_WEB_VIDEO, FIVR, EVVE or VCDB, or your own pairs. Videos are matched with the truth by file name, whatever their folder and extension.
 
     [bold]Examples[/bold]
 
       vidlang eval retrieval --truth fivr-5k.json --mode reference
 
-      vidlang eval retrieval results/similarities.npz --pairs pairs.csv --json
+      vidlang eval retrieval results/similarities.npz --pairs my.csv --plot pr.pdf
     """
     from vidlang.workflows.evaluate_retrieval import evaluate_retrieval
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.workspace import open_workspace
 
-    report = evaluate_retrieval(open_workspace(workspace), results, truth=truth, pairs=pairs, mode=mode.value)
+    configure_logging(verbose)
+    report = evaluate_retrieval(
+        open_workspace(workspace),
+        results,
+        truth=truth,
+        pairs=pairs,
+        mode=mode.value,
+        pictures=PictureTargets(plot, report_file),
+    )
     if json:
         print_json(report.to_dict())
-    else:
+    elif not quiet:
         _show_retrieval(report)
 
 
@@ -166,6 +214,7 @@ def _show_retrieval(report: RetrievalReport) -> None:
     say(f"{scores.num_queries} queries, {searched} videos searched")
     for line in scores.coverage.lines():
         say(f"coverage of {line}")
+    say_files(report.files)
     for note in report.notes:
         warn(f"Note: {note}")
 
@@ -187,30 +236,43 @@ def localization(
             help="CSV of video,label,start,end and more, or an annotation JSON of THUMOS14 or ActivityNet.",
             show_default=False,
             metavar="FILE",
+            rich_help_panel=VIDEOS,
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Judge only this split of the manifest.", metavar="NAME")] = None,
+    split: SplitOption = None,
     protocol: Annotated[
         LocalizationProtocol,
         typer.Option(
             help="thumos14: tIoU 0.1 to 0.7; activitynet: 0.5 to 0.95; snippets: as thumos14, times rounded to I3D "
             "snippets and predictions in ambiguous segments left out.",
             metavar="NAME",
+            rich_help_panel=COUNTING,
         ),
     ] = LocalizationProtocol.thumos14,
     tiou: Annotated[
         str | None,
         typer.Option(
-            help="Thresholds instead: 0.3,0.5 or first:step:last.", show_default="those of the protocol", metavar="LIST"
+            help="Thresholds of temporal IoU instead: 0.3,0.5 or first:step:last.",
+            show_default="those of the protocol",
+            metavar="LIST",
+            rich_help_panel=COUNTING,
         ),
     ] = None,
     ap: Annotated[
-        ApArea, typer.Option("--ap", help="interp: interpolated precision; hits: mean precision at the hits.")
+        ApArea,
+        typer.Option(
+            "--ap",
+            help="interp: interpolated precision; hits: mean precision at the hits.",
+            metavar="NAME",
+            rich_help_panel=COUNTING,
+        ),
     ] = ApArea.interp,
     outside: Annotated[
         OutsideMode,
         typer.Option(
-            help="Predictions in other videos than the truth's: wrong, as published evaluators count, or drop."
+            help="Predictions in other videos than the truth's: wrong, as published evaluators count, or drop.",
+            metavar="NAME",
+            rich_help_panel=COUNTING,
         ),
     ] = OutsideMode.wrong,
     ambiguous: Annotated[
@@ -219,24 +281,31 @@ def localization(
             help="Ambiguous segments for the protocol snippets: CSV or Ambiguous_test.txt.",
             show_default="beside the manifest",
             metavar="FILE",
+            rich_help_panel=VIDEOS,
         ),
     ] = None,
-    workspace: WorkspaceOption = None,
+    plot: PlotOption = None,
+    report_file: ReportOption = None,
     json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """mAP of action segments at tIoU thresholds, by the rules of ActivityNet and THUMOS14.
+    """mAP of action segments at thresholds of temporal IoU.
 
-    Videos are matched with the truth by file name, whatever their folder and extension.
+    It is counted by the rules of ActivityNet or THUMOS14. Videos are matched with the truth by file name, whatever their folder and extension.
 
     [bold]Examples[/bold]
 
-      vidlang eval localization --manifest thumos14.csv --split test
+      vidlang eval localization --manifest thumos14.csv --plot pictures/
 
-      vidlang eval localization predictions.json --manifest gt.json --split validation --protocol activitynet
+      vidlang eval localization found.json --manifest gt.json --protocol activitynet
     """
     from vidlang.workflows.evaluate_localization import evaluate_localization, thresholds_of
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.workspace import open_workspace
 
+    configure_logging(verbose)
     report = evaluate_localization(
         open_workspace(workspace),
         results,
@@ -247,10 +316,11 @@ def localization(
         area=ap.value,
         ambiguous=ambiguous,
         outside=outside.value,
+        pictures=PictureTargets(plot, report_file),
     )
     if json:
         print_json(report.to_dict())
-    else:
+    elif not quiet:
         _show_localization(report)
 
 
@@ -282,6 +352,7 @@ def _show_localization(report: LocalizationReport) -> None:
         f"{scores.num_videos} videos, {sum(scores.num_instances)} true segments, {sum(scores.num_predicted)} "
         f"predictions judged, {left_out} left out"
     )
+    say_files(report.files)
     for note in report.notes:
         warn(f"Note: {note}")
 

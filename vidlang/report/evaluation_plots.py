@@ -27,6 +27,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 4.8, 3.7
 """Inches."""
 BAR, CELL = 0.24, 0.34
 """Inches of one bar with its gap, and of one field of a matrix."""
+SMALLEST_BARS = 2.4
 MOST_BARS, MOST_FIELDS = 40, 25
 NAME_LETTERS = 22
 
@@ -173,7 +174,7 @@ def _picture(panels: Sequence[Panel], kind: Kind, title: str | None) -> bytes:
 def _size(panel: Panel) -> tuple[float, float]:
     """Width and height in inches."""
     if isinstance(panel, Bars):
-        return PANEL_WIDTH, max(PANEL_HEIGHT, 1.3 + BAR * min(len(panel.names), MOST_BARS))
+        return PANEL_WIDTH, max(SMALLEST_BARS, 1.3 + BAR * min(len(panel.names), MOST_BARS))
     if isinstance(panel, Matrix):
         rows, columns = min(len(panel.rows), MOST_FIELDS), min(len(panel.columns), MOST_FIELDS)
         return max(PANEL_WIDTH, 2.2 + CELL * columns), max(PANEL_HEIGHT, 1.9 + CELL * rows)
@@ -243,7 +244,8 @@ def _draw_bars(axis: Axes, panel: Bars) -> None:
         inside = value - low > 0.85 * (high - low)
         axis.annotate(
             f"{value:.3f}", (value, place), xytext=(-3 if inside else 3, 0), textcoords="offset points", va="center",
-            ha="right" if inside else "left", fontsize=7.5, color="white" if inside else TRUTH_COLOR, zorder=4,
+            ha="right" if inside else "left", fontsize=7.5, color="white" if inside else TRUTH_COLOR, zorder=6,
+            bbox={"boxstyle": "square,pad=0.1", "linewidth": 0, "facecolor": CURVE_COLORS[0] if inside else "white"},
         )  # fmt: skip
     counts = panel.counts or ()
     ticks = [shorten(name, NAME_LETTERS) for name in names]

@@ -13,6 +13,7 @@ from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manif
 from vidlang.metrics.anomaly import measure
 from vidlang.store.results import read_scores
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.evaluate_targets import PictureTargets
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class AnomalyReport:
     """Branch title → metric → value."""
     undefined: dict[str, str]
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    """Pictures and the page, where they were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -46,6 +49,7 @@ def evaluate_anomaly(
     normal: str | None = None,
     detection: Literal["clean", "reference"] = "clean",
     allow_missing: bool = False,
+    pictures: PictureTargets | None = None,
 ) -> AnomalyReport:
     """Metrics of stored scores against a manifest, or against folder labels where there is none.
 
@@ -62,12 +66,13 @@ def evaluate_anomaly(
     if split is not None:  # scores of other splits are not part of the question
         wanted = {label.video_id for label in labels}
         scores = [item for item in scores if item.video.id in wanted]
+    branches = branches_of(scores)
     metrics: dict[str, dict[str, float]] = {}
     undefined: dict[str, str] = {}
     notes: list[str] = []
     if missing:
         notes.append(f"{len(missing)} labelled videos have no scores and are left out, such as {missing[0]}")
-    for branch in branches_of(scores):
+    for branch in branches:
         report = measure(
             scores, labels, normal=normal, branch=branch, detection=(detection,), allow_missing=allow_missing
         )
@@ -82,7 +87,19 @@ def evaluate_anomaly(
     made_by = scores[0].made_by if scores else {}
     if made_by.get("note"):
         notes.append(str(made_by["note"]))
-    return AnomalyReport(len(scores), str(path), metrics, undefined, tuple(notes))
+    files: tuple[Path, ...] = ()
+    if pictures:
+        from vidlang.workflows.evaluate_views import anomaly_view
+
+        truth = "classes by folder" if manifest is None else str(manifest)
+        facts = [("results", str(path)), ("truth", truth), ("split", split or "all"), ("videos", len(scores))]
+        files = pictures.write(
+            anomaly_view(
+                scores, labels, metrics, branches=branches, facts=facts, notes=notes, folder=path.parent,
+                normal=normal, allow_missing=allow_missing,
+            )
+        )  # fmt: skip
+    return AnomalyReport(len(scores), str(path), metrics, undefined, tuple(notes), files)
 
 
 def branches_of(scores: Sequence[Scores]) -> list[str | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from vidlang.video.reader import open_video
 from vidlang.video.source import Pixels
 from vidlang.video.writer import write_video
 from vidlang.workflows.evaluate import folder_labels
+from vidlang.workflows.evaluate_targets import PictureTargets
 from vidlang.workflows.extract import ExtractOptions, find_inputs
 from vidlang.workflows.fame_merge import MergeOptions, merge_videos
 from vidlang.workflows.score import ScoreOptions, ScoreReport, score
@@ -122,6 +123,8 @@ class BackgroundReport:
     masks: MaskOptions
     failed: tuple[Outcome, ...]
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    """Pictures and the page, where they were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """The report for programs."""
@@ -167,6 +170,7 @@ def evaluate_background(
     options: BackgroundOptions | None = None,
     extraction: ExtractOptions | None = None,
     progress: Progress | None = None,
+    pictures: PictureTargets | None = None,
 ) -> BackgroundReport:
     """Score labelled clips as they are and before other backgrounds, and compare.
 
@@ -197,7 +201,7 @@ def evaluate_background(
         notes.append(f"nothing moves in {len(still)} clips, which stay whole and are not counted, such as {still[0]}")
     if before.made_by.get("note"):
         notes.append(str(before.made_by["note"]))
-    return BackgroundReport(
+    report = BackgroundReport(
         rows=tuple(_rows(swaps, before.threshold)),
         swaps=tuple(swaps),
         threshold=before.threshold,
@@ -206,6 +210,11 @@ def evaluate_background(
         failed=(*failed.values(), *broken),
         notes=tuple(notes),
     )
+    if not pictures:
+        return report
+    from vidlang.workflows.evaluate_views_networks import background_view
+
+    return replace(report, files=pictures.write(background_view(report, KINDS)))
 
 
 # -- which clips, which backgrounds ----------------------------------------------------------------------------------

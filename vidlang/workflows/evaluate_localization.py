@@ -20,6 +20,7 @@ from vidlang.store.results import read_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, read_video_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.datasets import ambiguous_file
+from vidlang.workflows.evaluate_targets import PictureTargets
 
 RESULT_FILES = ("detections.jsonl", "events.jsonl", "detections.json")
 """What a folder of results may hold, the most usual first."""
@@ -50,6 +51,8 @@ class LocalizationReport:
     notes: tuple[str, ...]
     classification: VideoClassification | None = None
     """Where the results have video-level scores."""
+    files: tuple[Path, ...] = ()
+    """Pictures and the page, where they were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         scores = self.scores
@@ -104,6 +107,7 @@ def evaluate_localization(
     area: Area = "interp",
     ambiguous: Path | None = None,
     outside: Outside = "wrong",
+    pictures: PictureTargets | None = None,
 ) -> LocalizationReport:
     """mAP of stored segments, and of video-level scores where a ``videos.jsonl`` is beside them; videos are matched
     with the truth by file name where the paths differ.
@@ -124,19 +128,33 @@ def evaluate_localization(
     labels = read_labels(manifest, split)
     predictions = _under_truth_names(read_predictions(path), labels)
     unclear, notes = _ambiguous_of(manifest, ambiguous, protocol)
+    left_open = [] if unclear is None else _labels_under_truth_names(_read_ambiguous(unclear), labels)
     scores = evaluate(
         predictions,
         labels,
         protocol=protocol,
         thresholds=thresholds,
         area=area,
-        ambiguous=[] if unclear is None else _labels_under_truth_names(_read_ambiguous(unclear), labels),
+        ambiguous=left_open,
         outside=outside,
     )
     classification, more = _classification(path.with_name(VIDEO_SCORES_FILE), labels)
     used = None if unclear is None else str(unclear)
     notes = [*notes, *scores.notes, *more]
-    return LocalizationReport(scores, str(path), str(manifest), split, used, tuple(notes), classification)
+    files: tuple[Path, ...] = ()
+    if pictures:
+        from vidlang.workflows.evaluate_views_localization import localization_view
+
+        facts = [
+            ("results", str(path)),
+            ("truth", str(manifest)),
+            ("split", split or "all"),
+            ("protocol", f"{scores.protocol}, AP {scores.area}, predictions in other videos: {scores.outside}"),
+            ("videos", scores.num_videos),
+        ]
+        view = localization_view(scores, predictions, labels, left_open, facts=facts, notes=notes)
+        files = pictures.write(view)
+    return LocalizationReport(scores, str(path), str(manifest), split, used, tuple(notes), classification, files)
 
 
 def _classification(path: Path, labels: Sequence[Label]) -> tuple[VideoClassification | None, list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import BadInput, EncoderUnavailable, FeatureKey, FeatureRecipe, Label, MissingFeatures, Progress
+from vidlang.metrics.curves import confusion
 from vidlang.metrics.representation import RECALL_AT, Center, linear_probe, retrieval_recall, video_vectors
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.chosen import honesty
+from vidlang.workflows.evaluate_targets import PictureTargets
 from vidlang.workflows.recipe import RecipeChanges, make_recipe
 from vidlang.workflows.recognize_fame import recognition_scores
 from vidlang.workflows.video_networks import (
@@ -77,6 +79,8 @@ class Row:
     recall: Mapping[int, float | None]
     """None where the gallery has not so many videos."""
     num_test: int
+    confusion: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    """[C, C] test videos by true class and by what the linear probe takes them for."""
 
     def shares(self) -> dict[str, float | None]:
         """What a terminal shows of it."""
@@ -93,6 +97,8 @@ class RepresentationReport:
     rows: tuple[Row, ...]
     summary: tuple[str, ...]
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    """Pictures and the page, where they were asked for."""
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """(columns, rows) for a terminal: who names the classes, top-1, top-5, recall; what no row has is left out."""
@@ -124,6 +130,7 @@ def evaluate_representation(
     workspace: Workspace,
     options: RepresentationOptions | None = None,
     progress: Progress | None = None,
+    pictures: PictureTargets | None = None,
 ) -> RepresentationReport:
     """Measure a network, fresh weights of the same kind, and features of the cache.
 
@@ -148,13 +155,18 @@ def evaluate_representation(
     if baseline.recipe is not None:
         rows += baseline.rows(videos, options.center, notes)
     notes += baseline.notes
-    return RepresentationReport(
+    report = RepresentationReport(
         checkpoint=network.name,
         protocol=_protocol(network, videos, options),
         rows=tuple(rows),
         summary=_summary(network, videos, options),
         notes=tuple(dict.fromkeys(notes)),
     )
+    if not pictures:
+        return report
+    from vidlang.workflows.evaluate_views_networks import representation_view
+
+    return replace(report, files=pictures.write(representation_view(report)))
 
 
 # -- one kind of features --------------------------------------------------------------------------------------------
@@ -184,7 +196,10 @@ def _rows(
     scores[PROBE] = recognition_scores(probe.logits, queries.classes)
     found = retrieval_recall(gallery.values, gallery.classes, queries.values, queries.classes, RECALL_AT, center=center)
     recall = {k: share if k <= len(gallery.values) else None for k, share in found.items()}
-    return [Row(what, how, values, recall, len(queries.classes)) for how, values in scores.items()]
+    names = np.arange(len(class_names)).astype(str).tolist()
+    true, said = (values.astype(str).tolist() for values in (queries.classes, probe.logits.argmax(axis=1)))
+    taken_for = {PROBE: confusion(true, said, names, names)}
+    return [Row(what, how, values, recall, len(queries.classes), taken_for.get(how)) for how, values in scores.items()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from vidlang.datasets.retrieval import match_names, read_pairs, read_truth
 from vidlang.metrics.retrieval import Mode, RetrievalScores, TaskScores, evaluate
 from vidlang.store.rankings import RANKINGS_FILE, SIMILARITIES_FILE, read_rankings, read_similarities
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.evaluate_targets import PictureTargets
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class RetrievalReport:
     """The file of results."""
     made_by: dict[str, Any]
     notes: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    """Pictures and the page, where they were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         scores, coverage = self.scores, self.scores.coverage
@@ -65,6 +68,7 @@ def evaluate_retrieval(
     truth: Path | None = None,
     pairs: Path | None = None,
     mode: Mode = "clean",
+    pictures: PictureTargets | None = None,
 ) -> RetrievalReport:
     """Metrics of stored results; videos are matched with the truth by file name where the paths differ.
 
@@ -84,7 +88,19 @@ def evaluate_retrieval(
     scores = evaluate(asked, under_truth_names(found, asked), mode)
     made_by = dict(found.made_by)
     notes = scores.notes + ((str(made_by["note"]),) if made_by.get("note") else ())
-    return RetrievalReport(scores, str(path), made_by, notes)
+    files: tuple[Path, ...] = ()
+    if pictures:
+        from vidlang.workflows.evaluate_views_retrieval import retrieval_view
+
+        facts = [
+            ("results", str(path)),
+            ("truth", f"{truth or pairs}: {scores.dataset}, labels {scores.version}"),
+            ("counted", scores.mode),
+            ("queries", scores.num_queries),
+            ("videos searched", scores.num_gallery),
+        ]
+        files = pictures.write(retrieval_view(scores, made_by, facts=facts, notes=notes))
+    return RetrievalReport(scores, str(path), made_by, notes, files)
 
 
 def under_truth_names(results: Similarities | Rankings, truth: RetrievalTruth) -> Similarities | Rankings:
