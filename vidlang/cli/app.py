@@ -33,6 +33,7 @@ from vidlang.cli import (
     localize,
     models,
     retrieve,
+    schema,
     score,
     train,
 )
@@ -99,6 +100,7 @@ app.add_typer(cache.app, name="cache", rich_help_panel="Keep")
 app.add_typer(index.app, name="index", rich_help_panel="Keep")
 app.add_typer(models.app, name="models", rich_help_panel="Keep")
 app.add_typer(datasets.app, name="datasets", rich_help_panel="Keep")
+app.command("schema", rich_help_panel="Keep")(schema.command)
 dress(app)
 
 
