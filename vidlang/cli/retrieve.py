@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
     BordersOption,
@@ -21,6 +22,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
+from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, plain, print_json, print_table, say, warn
 from vidlang.core.errors import BadInput
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from vidlang.workflows.duplicates import DuplicatesReport
     from vidlang.workflows.gallery import GalleryOptions
     from vidlang.workflows.recipe import RecipeChanges
-    from vidlang.workflows.retrieve import RetrieveReport
+    from vidlang.workflows.retrieve import RetrieveOptions, RetrieveReport
+    from vidlang.workflows.retrieve_report import ReportOptions
 
 
 class SimilarityChoice(str, Enum):
@@ -67,6 +70,7 @@ CheckpointOption = Annotated[
         help="Name or folder of a TCA checkpoint, or plain for none.",
         show_default="the newest, or plain",
         metavar="NAME",
+        autocompletion=complete.checkpoints,
         rich_help_panel=GALLERY,
     ),
 ]
@@ -148,20 +152,40 @@ def command(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="Words to look for; may be given several times.", metavar="WORDS"),
+        typer.Option(
+            "--text",
+            help="Words to look for; may be given several times.",
+            show_default=False,
+            metavar="WORDS",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="No query: groups of near-duplicates in the whole gallery.")
+        bool,
+        typer.Option(
+            "--all-pairs", help="No query: groups of near-duplicates in the whole gallery.", rich_help_panel=VIDEOS
+        ),
     ] = False,
     cached: Annotated[
-        bool, typer.Option("--cached", help="Queries are ids (or patterns) of cached videos; opens no video.")
+        bool,
+        typer.Option(
+            "--cached", help="Queries are ids (or patterns) of cached videos; opens no video.", rich_help_panel=VIDEOS
+        ),
     ] = False,
     reject: Annotated[
         list[str] | None,
-        typer.Option("--reject", help="This video is no match of the query: remember it.", metavar="VIDEO"),
+        typer.Option(
+            "--reject",
+            help="This video is no match of the query: remember it.",
+            show_default=False,
+            metavar="VIDEO",
+            autocompletion=complete.cached_videos,
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
     with_rejected: Annotated[
-        bool, typer.Option("--with-rejected", help="Answer also what was rejected before.")
+        bool,
+        typer.Option("--with-rejected", help="Answer also what was rejected before.", rich_help_panel=VIDEOS),
     ] = False,
     similarity: Annotated[
         SimilarityChoice,
@@ -176,14 +200,18 @@ def command(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Similarity that hits have at least; says what it lets through.", metavar="X", rich_help_panel=SEARCH
+            help="Similarity that hits have at least; says what it lets through.",
+            show_default="none; groups: by the gallery",
+            metavar="X",
+            rich_help_panel=SEARCH,
         ),
     ] = None,
     max_false_positives: Annotated[
         float | None,
         typer.Option(
             help="Set the threshold so that this share of unrelated gallery pairs reaches it.",
-            metavar="X",
+            show_default=False,
+            metavar="SHARE",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -202,13 +230,19 @@ def command(
         str | None,
         typer.Option(
             help="Pattern of cached videos that match nothing; similarity to them is taken away.",
+            show_default=False,
             metavar="PATTERN",
             rich_help_panel=SEARCH,
         ),
     ] = None,
     comparator: Annotated[
         Path | None,
-        typer.Option(help="Weights of the comparator network (ViSiL).", metavar="FILE", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Weights of the comparator network (ViSiL).",
+            show_default=False,
+            metavar="FILE",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     whitening: WhiteningOption = WhiteningChoice["auto"],
@@ -216,13 +250,47 @@ def command(
     skip_start: SkipStartOption = 0.0,
     blank_frames: BlankOption = BlankChoice.weigh_less,
     index_dtype: IndexDtypeOption = IndexDtypeChoice.float32,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="Also write all similarities, for vidlang eval retrieval.")
+    complete_: Annotated[
+        bool,
+        typer.Option(
+            "--complete", help="Also write all similarities, for vidlang eval retrieval.", rich_help_panel=ANSWER
+        ),
     ] = False,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the matched seconds (PNG) of each query.")] = False,
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Draw the matched seconds (PNG) of each query.", rich_help_panel=ANSWER),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Page (HTML) of queries beside their hits, with stills, linked seconds and players.",
+            show_default=False,
+            metavar="FILE",
+            rich_help_panel=ANSWER,
+        ),
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the videos into the page; else it links them.", rich_help_panel=ANSWER)
+    ] = False,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--videos",
+            help="Folder of the gallery's videos, for the page; may be given several times.",
+            show_default="the current folder and that of the workspace, with the folders in them",
+            metavar="DIR",
+            rich_help_panel=ANSWER,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results.", show_default=".vidlang/results/retrieve/<time>", metavar="DIR"),
+        typer.Option(
+            help="Folder for the results.",
+            show_default=".vidlang/results/retrieve/<time>",
+            metavar="DIR",
+            rich_help_panel=ANSWER,
+        ),
     ] = None,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
@@ -253,7 +321,7 @@ def command(
 
       vidlang retrieve --text "a red car crashing" --top 5
 
-      vidlang retrieve --all-pairs
+      vidlang retrieve --all-pairs --report duplicates.html
     """
     from vidlang.workflows.extract import ExtractOptions
     from vidlang.workflows.retrieve import RetrieveOptions, reject_videos, retrieve
@@ -292,8 +360,9 @@ def command(
         max_false_positives=max_false_positives,
         approximate=ann,
         use_rejections=not with_rejected,
-        complete=complete,
+        complete=complete_,
         plot=plot,
+        report=_report_options(report, embed, videos),
         out=out,
     )
     changes = recipe_changes(
@@ -308,20 +377,32 @@ def command(
         _all_pairs(place, options, changes, progress, json, quiet)
         return
     extraction = ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate)
-    report = retrieve(queries or [], place, options, changes, extraction, progress)
+    found = retrieve(queries or [], place, options, changes, extraction, progress)
     if json:
-        print_json(report.to_dict())
+        print_json(found.to_dict())
     elif not quiet:
-        _show(report)
-    for note in () if quiet else report.notes:
+        _show(found)
+        if report is not None and found.rankings:
+            say(f"Page in {report}")
+    for note in () if quiet else found.notes:
         warn(f"Note: {note}")
-    if report.num_failed:
+    if found.num_failed:
         if quiet:  # else each was told when it failed
-            for outcome in report.outcomes:
+            for outcome in found.outcomes:
                 if outcome.error is not None:
                     warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} queries failed; the others are answered.")
+        warn(f"{found.num_failed} of {len(found.outcomes)} queries failed; the others are answered.")
         raise typer.Exit(1)
+
+
+def _report_options(page: Path | None, embed: bool, videos: list[Path] | None) -> ReportOptions | None:
+    from vidlang.workflows.retrieve_report import ReportOptions
+
+    if page is None:
+        if embed or videos:
+            raise BadInput(f"{'--embed' if embed else '--videos'} belongs to a page; say which: --report FILE.html")
+        return None
+    return ReportOptions(page, embed, tuple(videos or ()))
 
 
 def _show(report: RetrieveReport) -> None:
@@ -371,20 +452,21 @@ SHOWN_PAIRS = 5
 
 
 def _all_pairs(
-    place: object, options: object, changes: object, progress: TerminalProgress, json: bool, quiet: bool
+    place: Any, options: RetrieveOptions, changes: RecipeChanges, progress: TerminalProgress, json: bool, quiet: bool
 ) -> None:
     from vidlang.workflows.duplicates import find_duplicates
 
-    report = find_duplicates(place, options, changes, progress)  # type: ignore[arg-type]
+    page = options.report.page if options.report is not None else None
+    report = find_duplicates(place, options, changes, progress)
     if json:
         print_json(report.to_dict())
     elif not quiet:
-        _show_groups(report)
+        _show_groups(report, page)
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")
 
 
-def _show_groups(report: DuplicatesReport) -> None:
+def _show_groups(report: DuplicatesReport, page: Path | None) -> None:
     inside = sum(len(group) for group in report.groups)
     say(f"{len(report.groups)} groups of near-duplicates with {inside} of {report.num_videos} videos")
     say(report.false_positives.line())
@@ -403,3 +485,5 @@ def _show_groups(report: DuplicatesReport) -> None:
         say(f"{report.num_rejected} rejected pairs left out")
     say("")
     say(f"Groups and pairs in {report.folder / 'groups.json'}")
+    if page is not None:
+        say(f"Page in {page}")

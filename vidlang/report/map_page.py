@@ -120,6 +120,7 @@ body { max-width: 80rem; }
 {% endfor %}
 .tools { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem 0; }
 #under { min-height: 1.5em; }
+.map > div > h2 { margin-top: 1.25rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .4rem; margin: .4rem 0; padding: 0; list-style: none;
   max-height: 14rem; overflow-y: auto; }
 .legend button { display: flex; gap: .35rem; align-items: center; padding: .1rem .5rem; text-align: left; }

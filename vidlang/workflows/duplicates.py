@@ -20,9 +20,11 @@ from vidlang.core import BadInput, Progress, Segment
 from vidlang.store.atomic import write_text
 from vidlang.store.rejections import Rejections
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.chosen import honesty
 from vidlang.workflows.gallery import Gallery, open_gallery
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.retrieve import FalsePositives, RetrieveOptions, make_searcher, rejections_path
+from vidlang.workflows.retrieve_report import write_groups_page
 from vidlang.workflows.search import Searcher
 
 SHORTLIST = 100
@@ -124,6 +126,20 @@ def find_duplicates(
     )
     report.folder.mkdir(parents=True, exist_ok=True)
     write_text(report.folder / "groups.json", json.dumps(report.to_dict(), indent=1) + "\n")
+    if options.report is not None:
+        index = gallery.index
+        videos = {video for group in report.groups for video in group}
+        write_groups_page(
+            report.groups,
+            [report.pairs_of(group) for group in report.groups],
+            gallery,
+            workspace,
+            options.report,
+            embedded={video: searcher.embedded(index.position(video)) for video in sorted(videos)},
+            made_by={**report.made_by, **honesty(gallery.encoder_name)},
+            notes=[*report.notes, judged.line()],
+            progress=progress,
+        )
     return report
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidlang.core import (
     BadInput,
@@ -44,7 +45,9 @@ from vidlang.workflows.extract import ExtractOptions, extract_videos, find_input
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
 from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
+from vidlang.workflows.retrieve_report import AskedBy, ReportOptions, write_rankings_page
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits
+from vidlang.workflows.video_files import locate_videos
 
 if TYPE_CHECKING:
     from vidlang.methods.tca.comparator import Comparator
@@ -75,6 +78,8 @@ class RetrieveOptions:
     """Also write every query's similarity to every video, for ``eval retrieval``."""
     plot: bool = False
     """Also draw the matched seconds of each query's hits."""
+    report: ReportOptions | None = None
+    """Also write a page."""
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -169,6 +174,7 @@ class _Query:
     exclude: frozenset[str] = frozenset()
     """Gallery ids of the query itself."""
     digest: str | None = None
+    path: Path | None = None
 
 
 def retrieve(
@@ -214,8 +220,9 @@ def retrieve(
             rankings.append(Ranking(query.name, hits))
             same_file |= {(query.name, hit.video_id) for hit in hits if _is_file(gallery, hit, query.digest)}
             task.advance()
-    for text in dict.fromkeys(options.texts):
-        rankings.append(Ranking(text, _text_hits(gallery, text, options.search)))
+    texts = {text: _text_vector(gallery, text) for text in options.texts}
+    for text, vector in texts.items():
+        rankings.append(Ranking(text, text_hits(gallery.index, vector, options.search)))
         outcomes.append(Outcome(text, "done"))
     folder = options.out or workspace.results_dir / "retrieve" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     made_by = {
@@ -244,7 +251,48 @@ def retrieve(
         write_similarities(folder / "similarities.npz", complete_similarities(queries, searcher, made_by, progress))
     if options.plot:
         _draw(report, {query.name: query.embedded.duration for query in queries}, gallery, progress)
+    if options.report is not None and rankings:
+        asked = {text: AskedBy(text, text=vector) for text, vector in texts.items()}
+        asked |= _asked(queries, gallery, workspace, options)
+        write_rankings_page(
+            rankings,
+            asked,
+            gallery,
+            workspace,
+            options.report,
+            made_by=made_by,
+            notes=_said(report),
+            same_file=report.same_file,
+            progress=progress,
+        )
     return report
+
+
+def _asked(
+    queries: Sequence[_Query], gallery: Gallery, workspace: Workspace, options: RetrieveOptions
+) -> dict[str, AskedBy]:
+    """Queries as a page needs them; those from the cache with their files, where these are at hand."""
+    assert options.report is not None
+    paths = {query.name: query.path for query in queries if query.path is not None}
+    if options.cached:
+        keys = [FeatureKey(query.name, gallery.recipe) for query in queries]
+        paths |= locate_videos(FeatureCache(workspace.cache_dir), keys, options.report.videos)
+    asked = {}
+    for query in queries:
+        path = paths.get(query.name)
+        is_image = not options.cached and path is not None and _is_image(path)
+        asked[query.name] = AskedBy(query.name, query.embedded, path=path, is_image=is_image)
+    return asked
+
+
+def _said(report: RetrieveReport) -> list[str]:
+    """What a page says above its hits."""
+    said = list(report.notes)
+    if report.num_failed:
+        said.append(f"{report.num_failed} of {len(report.outcomes)} queries failed and are not here")
+    if report.num_rejected:
+        said.append(f"{report.num_rejected} rejected videos are left out")
+    return said + ([report.false_positives.line()] if report.false_positives is not None else [])
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -359,7 +407,8 @@ def _queries(
     queries, failed = [], []
     for image in images:
         try:
-            queries.append(_Query(image.name, gallery.embedding.embed(_image_features(image, gallery))))
+            embedded = gallery.embedding.embed(_image_features(image, gallery))
+            queries.append(_Query(image.name, embedded, path=image))
         except VidlangError as error:
             failed.append(Outcome(image.name, "failed", error=error))
             progress.message(f"failed: {error}")
@@ -378,7 +427,7 @@ def _queries(
                 features = (cache if video_id in there else own).get(FeatureKey(video_id, gallery.recipe))
                 exclude = frozenset({video_id} if video_id in there else ())
                 embedded = gallery.embedding.embed(features)
-                queries.append(_Query(video_id, embedded, exclude, identify(path).digest))
+                queries.append(_Query(video_id, embedded, exclude, identify(path).digest, path))
             except VidlangError as error:
                 failed.append(Outcome(video_id, "failed", error=error))
                 progress.message(f"failed: {error}")
@@ -420,12 +469,13 @@ def _is_file(gallery: Gallery, hit: Hit, digest: str | None) -> bool:
     return digest is not None and gallery.index.digest(gallery.index.position(hit.video_id)) == digest
 
 
-def _text_hits(gallery: Gallery, text: str, search: SearchOptions) -> tuple[Hit, ...]:
+def _text_vector(gallery: Gallery, text: str) -> NDArray[np.floating]:
+    """[D] of length 1"""
     check_has_text(gallery.recipe, "--text")
     features = gallery.load_encoder().encode_texts([template.format(text) for template in TEXT_TEMPLATES])
     rows = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
     vector = rows.mean(axis=0)
-    return text_hits(gallery.index, vector / np.linalg.norm(vector), search)
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def _read_comparator(path: Path) -> Comparator:
