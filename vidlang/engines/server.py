@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return self.server.answer(Request(path, query))
         except Exception:  # one page that fails leaves the others alone
-            logger.exception("%s failed", path)
+            logger.warning("%s failed", path, exc_info=True)
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "This page failed; vidlang browse --verbose says why.")
 
     def _takes_ticket(self, token: str) -> bool:
@@ -272,6 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library refuses by itself: requests that do not read, and methods that nobody knows."""
         self.close_connection = True
+        self.request_version = self.protocol_version  # what does not read has none
         self.command = getattr(self, "command", None) or "GET"
         self._start(Answer(), code, 0)
 

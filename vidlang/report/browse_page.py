@@ -17,6 +17,9 @@ from vidlang.report.web import render_page
 CURVE_POINTS = 1200
 """A curve of more rows is drawn by the highest of each so many parts, so that no peak is lost."""
 
+MOST_CARDS = 12
+"""Actions of a video with a picture each; the others are a list that opens."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -152,6 +155,7 @@ def video_page(view: VideoView) -> str:
     drawn = {
         "line": curve_points(view.curve, view.duration) if view.curve else "",
         "rows": _timeline_rows(view),
+        "shown": MOST_CARDS,
         "span": max(view.duration, 0.001),
     }
     return render_page(PIECES + VIDEO, title=view.name, text="", view=view, **drawn)

@@ -23,12 +23,12 @@ meter { width: 100%; height: .7rem; }
   background: var(--panel); }
 .story svg { display: block; width: 100%; }
 .story svg.curve { height: 6rem; }
-.story .row { position: relative; border-top: 1px solid var(--line); }
-.story .row svg { height: 1.1rem; }
-.story .row span { position: absolute; left: .3rem; top: 0; font-size: .7rem; line-height: 1.1rem; pointer-events: none;
-  padding: 0 .3rem; background: var(--bg); opacity: .85; border-radius: .2rem; }
+.story .row { border-top: 1px solid var(--line); }
+.story .row svg { height: .8rem; }
+.story .row span { display: block; padding: .1rem .4rem 0; font-size: .75rem; line-height: 1.2; }
 .blank { height: 3rem; }
 #still { width: 100%; max-height: 70vh; object-fit: contain; background: #000; }
+@media (max-width: 30rem) { .cards { grid-template-columns: 1fr 1fr; gap: .5rem; } }
 .strip { grid-template-columns: repeat(auto-fill, minmax(min(9rem, 45%), 1fr)); }
 {% endblock %}
 """
@@ -241,12 +241,12 @@ VIDEO = """\
 <div class="blank"></div>
 {% endif %}
 {% for row in rows %}
-<div class="row"><svg viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">
+<div class="row"><span>{{ row.name }}</span><svg viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">
 {% for x, width, opacity in row.bars %}
 <rect x="{{ '%.1f'|format(x) }}" y="1" width="{{ '%.1f'|format(width) }}" height="8" fill="var({{ row.colour }})"
   opacity="{{ '%.2f'|format(opacity) }}"/>
 {% endfor %}
-</svg><span>{{ row.name }}</span></div>
+</svg></div>
 {% endfor %}
 <div data-cursor></div>
 </div>
@@ -272,10 +272,21 @@ dashed: threshold {{ "%.2f"|format(view.curve.threshold) }}{% endif %}</span>{% 
 {% if view.detections %}
 <h2>Actions</h2>
 <ol class="cards">
-{% for each in view.detections %}
+{% for each in view.detections[:shown] %}
 {{ event(each, "action") }}
 {% endfor %}
 </ol>
+{% if view.detections|length > shown %}
+<details><summary>{{ view.detections|length - shown }} less certain ones</summary>
+<ol start="{{ shown + 1 }}">
+{% for each in view.detections[shown:] %}
+<li>{{ each.event.label }}, score {{ "%.3f"|format(each.event.score) }}
+<button data-seek="{{ '%.3f'|format(each.event.segment.start) }}">{{
+  parts.span(each.event.segment.start, each.event.segment.end) }}</button></li>
+{% endfor %}
+</ol>
+</details>
+{% endif %}
 {% endif %}
 {% if view.truth %}
 <h2>Truth</h2>

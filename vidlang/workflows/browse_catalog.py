@@ -28,8 +28,8 @@ ORDERS: dict[Order, str] = {
 }
 PAGE = 48
 """Videos on a page."""
-REST = 20
-"""The cache is looked through again after this many times as long as it took, and a little more."""
+REST, AT_LEAST = 20, 2.0
+"""The cache is looked through again after this many times as long as it took, and so many seconds."""
 LOOK_AGAIN = 10.0
 """Seconds after which a video that was not at hand is looked for again."""
 
@@ -143,7 +143,7 @@ class Catalog:
             started = time.monotonic()
             self.results.refresh()
             self._read(progress or Progress())
-            self._next_look = time.monotonic() + REST * (time.monotonic() - started) + 2
+            self._next_look = time.monotonic() + REST * (time.monotonic() - started) + AT_LEAST
 
     def __len__(self) -> int:
         return len(self._videos)
