@@ -36,6 +36,7 @@ from vidlang.cli import (
     schema,
     score,
     train,
+    watch,
 )
 from vidlang.cli.help import choices_of, dress
 from vidlang.cli.options import WithSwitches
@@ -91,6 +92,7 @@ app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.com
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
 app.command("localize", rich_help_panel="Work", no_args_is_help=True, cls=WithSwitches)(localize.command)
+app.command("watch", rich_help_panel="Work", no_args_is_help=True)(watch.command)
 app.command("diff", rich_help_panel="Work", no_args_is_help=True)(diff.command)
 app.add_typer(fame.app, name="fame", rich_help_panel="Work")
 app.command("retrieve", rich_help_panel="Work", no_args_is_help=True)(retrieve.command)
