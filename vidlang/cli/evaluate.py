@@ -89,8 +89,9 @@ def anomaly(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Frame AUC, AP, AUC on abnormal videos, per class, video AUC, detection mAP.
+    """Metrics of anomaly scores: AUC and AP over frames, by class, of videos.
 
+    AUC over the abnormal videos alone and the mAP of detections are given too.
     Truth comes from the manifest, or from folders (videos/<class>/x.mp4) for the video-level AUC alone.
 
     [bold]Examples[/bold]
@@ -169,7 +170,8 @@ def retrieval(
 ) -> None:
     """mAP, micro-AP and recall of rankings.
 
-    Truth is that of CC_WEB_VIDEO, FIVR, EVVE or VCDB, or your own pairs. Videos are matched with the truth by file name, whatever their folder and extension.
+    Truth is that of CC_WEB_VIDEO, FIVR, EVVE or VCDB, or your own pairs. Videos are matched with the truth by file
+    name, whatever their folder and extension.
 
     [bold]Examples[/bold]
 
@@ -293,7 +295,8 @@ def localization(
 ) -> None:
     """mAP of action segments at thresholds of temporal IoU.
 
-    It is counted by the rules of ActivityNet or THUMOS14. Videos are matched with the truth by file name, whatever their folder and extension.
+    It is counted by the rules of ActivityNet or THUMOS14. Videos are matched with the truth by file name, whatever
+    their folder and extension.
 
     [bold]Examples[/bold]
 
