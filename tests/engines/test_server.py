@@ -64,7 +64,7 @@ def ask(
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if known:
         sent.setdefault("Cookie", f"vidlang-{server.port}={server.token}")
-    connection.request(method, path, body=body, headers=sent)
+    connection.request(method, path, body=body or None, headers=sent)
     response = connection.getresponse()
     response.text = response.read()  # type: ignore[attr-defined]
     connection.close()

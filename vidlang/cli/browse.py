@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -108,17 +109,18 @@ def command(
         port=port,
         device=device or place.settings.device,
     )
-    server = browse(place, options, TerminalProgress(quiet))
-    if json:
-        print_json(server.to_dict())
-    else:
-        say(server.url)
-    sys.stdout.flush()  # a program that started this waits for the address
-    if not quiet:
-        warn(f"{server.num_videos} videos. Ctrl-C stops.")
-    if not no_open and _has_screen():
-        webbrowser.open(server.ticket())
-    server.serve()
+    # Ctrl-C is how this ends well, from the moment on at which the address is out
+    with browse(place, options, TerminalProgress(quiet)) as server, suppress(KeyboardInterrupt):
+        if json:
+            print_json(server.to_dict())
+        else:
+            say(server.url)
+        sys.stdout.flush()  # a program that started this waits for the address
+        if not quiet:
+            warn(f"{server.num_videos} video{'s' * (server.num_videos != 1)}. Ctrl-C stops.")
+        if not no_open and _has_screen():
+            webbrowser.open(server.ticket())
+        server.serve()
 
 
 def _has_screen() -> bool:

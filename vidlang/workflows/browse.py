@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -104,14 +105,17 @@ class BrowseServer:
         return self.server.ticket()
 
     def serve(self) -> None:
-        """Blocks until Ctrl-C, which ends it cleanly."""
-        try:
-            self.server.serve()
-        except KeyboardInterrupt:
-            return
-        finally:
-            self.site.close()
-            self.server.close(running=False)
+        """Blocks until Ctrl-C."""
+        self.server.serve()
+
+    def __enter__(self) -> BrowseServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.site.close()
+        self.server.close(running=False)
 
 
 def browse(
