@@ -44,12 +44,13 @@ def pca_plane(vectors: NDArray[np.floating]) -> Plane:
     from sklearn.decomposition import PCA
 
     values = _checked(vectors)
-    found = PCA(n_components=min(2, values.shape[1]), svd_solver="full").fit(values)
+    with np.errstate(invalid="ignore"):  # equal vectors have no variance to take shares of
+        found = PCA(n_components=min(2, values.shape[1]), svd_solver="full").fit(values)
     axes = found.components_  # [1 or 2, D]
     largest = np.abs(axes).argmax(axis=1)
     signs = np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)
     points = found.transform(values) * signs
-    shares = [*np.nan_to_num(found.explained_variance_ratio_).tolist(), 0.0]  # equal vectors have no variance
+    shares = [*np.nan_to_num(found.explained_variance_ratio_).tolist(), 0.0]
     if points.shape[1] < 2:
         points = np.concatenate([points, np.zeros((len(points), 1))], axis=1)
     return Plane(points, explained=(float(shares[0]), float(shares[1])))
