@@ -26,7 +26,7 @@ from vidlang.core import (
     VideoInfo,
 )
 from vidlang.core.labels import LabelledSegment
-from vidlang.report.timeline import split_history
+from vidlang.report.training_curves import series_of
 from vidlang.store.checkpoints import ModelRegistry, load_train_state
 from vidlang.store.results import read_scores
 from vidlang.workflows.chosen import picture_path
@@ -34,7 +34,7 @@ from vidlang.workflows.evaluate import evaluate_anomaly
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.runs import runs_folder
 from vidlang.workflows.score import ScoreOptions, find_events, score
-from vidlang.workflows.train_vadclip import TrainOptions, _panels, best_threshold, train_vadclip
+from vidlang.workflows.train_vadclip import PANELS, TrainOptions, best_threshold, train_vadclip
 
 SMALL = {
     "visual_length": 12, "attn_window": 4, "attn_heads": 2, "prompt_prefix": 2, "prompt_postfix": 2,
@@ -472,6 +472,7 @@ def test_features_of_another_dimension_are_refused(workspace, cache, encoder):
 
 def test_the_curves_show_losses_apart_from_metrics():
     row = {"epoch": 1, "learning_rate": 1e-4, "bce": 0.7, "alignment": 0.6, "contrastive": 0.1, "total": 1.4}
-    curves = split_history(_panels([{**row, "auc_c": 0.8, "video_auc_c": 0.8, "auc": 0.8}]))
-    assert set(curves.losses) == {"bce", "alignment", "contrastive", "total"}
-    assert set(curves.metrics) == {"auc_c"}
+    log = [{**row, "auc_c": 0.8, "video_auc_c": 0.8, "auc": 0.8}]
+    losses, areas, precisions = (set(series_of(log, panel)) for panel in PANELS)
+    assert losses == {"bce", "alignment", "contrastive", "total"}
+    assert areas == {"auc_c"} and precisions == set()

@@ -15,7 +15,7 @@ from vidlang.methods.fame.backbones import build_backbone
 from vidlang.methods.fame.config import FameConfig, FinetuneConfig, preset
 from vidlang.methods.fame.predict import Predictor
 from vidlang.nn.seed import seeded
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import curves_png
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, load_checkpoint
 from vidlang.store.video_backbones import ClipRecipe
 from vidlang.workflows import train_fame as pretraining

@@ -14,7 +14,7 @@ from stand_ins import DIM, ColourEncoder, film, put_seconds, recipe_of, unit_row
 from vidlang.core import BadInput, EncoderUnavailable, FeatureKey, MissingFeatures, UnknownName
 from vidlang.datasets.retrieval import read_pairs, truth_to_json
 from vidlang.methods.tca import train as method_train
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import curves_png
 from vidlang.store.checkpoints import ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows import train_tca as train_workflow

@@ -12,7 +12,7 @@ from stand_ins import DIM, put_seconds, recipe_of, unit_rows
 
 from vidlang.core import BadInput, BadManifest, FeatureRecipe, MissingFeatures, Sampling, UnknownName
 from vidlang.methods.wtal.config import WtalConfig
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import curves_png
 from vidlang.store.checkpoints import ModelRegistry, load_checkpoint
 from vidlang.workflows.evaluate_localization import evaluate_localization
 from vidlang.workflows.localize import LocalizeOptions, localize

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from vidlang.core import BadInput, Label, Progress
 from vidlang.methods.fame.config import PRESETS, FameConfig, RecognitionConfig, recognition
 from vidlang.metrics.representation import mean_class_accuracy, top_k_accuracy
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import Best, curves_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, save_checkpoint
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.video_networks import (
     ARCH_PRESETS,
     CONFIGS,
+    CURVES,
     METHOD,
     NUM_WORKERS,
     Kind,
@@ -40,7 +41,6 @@ from vidlang.workflows.video_networks import (
     fitted_batches,
     labelled_videos,
     open_run,
-    panels,
     recipe_of,
     sampling_of,
 )
@@ -163,7 +163,8 @@ class _Recognition:
         scores = recognition_scores(said.rows, right)
         trained = self._checkpoint(result, run.path.name, scores)
         save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
-        picture = curves_png(panels(result.history), best_epoch=result.best_epoch, title=f"fame {run.path.name}")
+        chosen = Best(result.best_epoch, config.select_metric if videos.validation else None)
+        picture = curves_png(result.history, CURVES["recognize"], best=chosen, title=f"fame {run.path.name}")
         write_bytes(run.path / "curves.png", picture)
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=run.path.name, replace=True)
         run.finish()

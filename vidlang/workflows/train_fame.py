@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from vidlang.core import BadInput, Progress
 from vidlang.datasets.manifest import match_ids, read_manifest
 from vidlang.methods.fame.config import FameConfig, preset
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import Best, curves_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, save_checkpoint
 from vidlang.store.workspace import Workspace
 from vidlang.video.files import find_videos
 from vidlang.workflows.video_networks import (
     ARCH_PRESETS,
+    CURVES,
     METHOD,
     NUM_WORKERS,
     Network,
@@ -32,7 +33,6 @@ from vidlang.workflows.video_networks import (
     find_network,
     fitted_batches,
     open_run,
-    panels,
     recipe_of,
 )
 
@@ -155,7 +155,7 @@ class _Pretraining:
         name = run.path.name
         trained = self._checkpoint(result, name)
         save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
-        picture = curves_png(panels(result.history), best_epoch=result.best_epoch, title=f"fame {name}")
+        picture = curves_png(result.history, CURVES["pretrain"], best=Best(result.best_epoch), title=f"fame {name}")
         write_bytes(run.path / "curves.png", picture)
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=name, replace=True)
         run.finish()

@@ -25,7 +25,7 @@ from vidlang.methods.tca.config import TcaConfig, preset
 from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import fit_within_groups
 from vidlang.metrics.retrieval import TaskScores, evaluate
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import Best, CurvePanel, curves_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
@@ -400,7 +400,8 @@ class _Run:
         best = self._checkpoint(result.state, embedding.whitening, width, after, result.best_epoch)
         last = self._checkpoint(result.last_state, embedding.whitening, width, {}, self.config.epochs)
         save_checkpoint(run.path / "last", last)
-        picture = curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"tca {self.name}")
+        chosen = Best(result.best_epoch, self.config.select_metric if validation else None)
+        picture = curves_png(result.history, PANELS, best=chosen, title=f"tca {self.name}")
         write_bytes(run.path / "curves.png", picture)
         path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
         run.finish()
@@ -636,17 +637,20 @@ def _device(name: str) -> str:
     return str(choose_device(name))
 
 
-def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows of the log as the picture wants them."""
-    return [
+PANELS = (
+    CurvePanel("contrastive loss", {"loss": "loss"}),
+    CurvePanel(
+        "validation metric [0, 1]",
         {
-            "epoch": row["epoch"],
-            "losses": {"contrastive": row["loss"]},
-            "metrics": {
-                **{name: value for name, value in row.items() if name.startswith(("map", "recall"))},
-                "cosine of positives": row["positive_cosine"],
-                "cosine of hardest negatives": row["hardest_negative"],
-            },
-        }
-        for row in history
-    ]
+            "map": "mAP, frame to frame",
+            "map_vector": "mAP, one vector",
+            "recall@1": "recall@1, frame to frame",
+            "recall@1_vector": "recall@1, one vector",
+        },
+    ),
+    CurvePanel(
+        "cosine, training pairs",
+        {"positive_cosine": "of positives", "hardest_negative": "of the hardest negatives"},
+    ),
+)
+"""Lines of the log as the picture wants them."""

@@ -31,7 +31,7 @@ from vidlang.methods.base import TextEncoder
 from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
 from vidlang.metrics.anomaly import measure
 from vidlang.metrics.threshold import best_threshold
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import Best, CurvePanel, curves_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
@@ -305,10 +305,10 @@ class _Run:
         best = self._checkpoint(result.state, videos.prompts, metrics, branch, thresholds, result.best_epoch)
         last = self._checkpoint(result.last_state, videos.prompts, {}, branch, thresholds, plan.config.epochs)
         save_checkpoint(self.folder / "last", last)
-        write_bytes(
-            self.folder / "curves.png",
-            curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"vadclip {self.name}"),
-        )
+        selected_on = DRAWN_AS.get(plan.config.select_metric, plan.config.select_metric)
+        chosen = Best(result.best_epoch, selected_on if plan.validation else None)
+        picture = curves_png(result.history, PANELS, best=chosen, title=f"vadclip {self.name}")
+        write_bytes(self.folder / "curves.png", picture)
         run.finish()
         registry = ModelRegistry(self.workspace.models_dir)
 
@@ -431,16 +431,25 @@ class _Run:
         )
 
 
-LOSSES = ("bce", "alignment", "contrastive", "total")
-
-
-def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows of the log as the picture wants them: losses apart from metrics, each branch's AUC and AP once."""
-    return [
+PANELS = (
+    CurvePanel(
+        "loss",
         {
-            "epoch": row["epoch"],
-            "losses": {name: row[name] for name in LOSSES},
-            "metrics": {name: value for name, value in row.items() if name.startswith(("auc_", "ap_"))},
-        }
-        for row in history
-    ]
+            "total": "total",
+            "bce": "binary (C-branch)",
+            "alignment": "alignment (A-branch)",
+            "contrastive": "class texts",
+        },
+    ),
+    CurvePanel(
+        "validation AUC [0, 1]",
+        {"auc_c": "C-branch", "auc_a": "A-branch", "auc_fusion": "mean of both"},
+    ),
+    CurvePanel(
+        "validation AP [0, 1]",
+        {"ap_c": "C-branch", "ap_a": "A-branch", "ap_fusion": "mean of both"},
+    ),
+)
+"""Lines of the log as the picture wants them."""
+DRAWN_AS = {"auc": "auc_fusion", "ap": "ap_fusion"}
+"""Metrics that are in the log under two names."""

@@ -31,7 +31,7 @@ from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manif
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.proposals import ProposalOptions, proposal_options
 from vidlang.metrics.localization import FrameIou, Undecided, evaluate, frame_iou, mean_frame_iou, true_rows
-from vidlang.report.timeline import curves_png
+from vidlang.report.training_curves import Best, CurvePanel, curves_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
@@ -328,7 +328,8 @@ class _Run:
         table = self._table(trained, judged, progress) if any(label.segments for label in judged) else ()
         best = self._checkpoint(result, result.state, videos.prompts, table)
         save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, videos.prompts, ()))
-        picture = curves_png(_panels(result.history), best_epoch=result.best_epoch, title=f"wtal {self.name}")
+        chosen = Best(result.best_epoch, plan.config.select_metric if plan.validation else None)
+        picture = curves_png(result.history, PANELS, best=chosen, title=f"wtal {self.name}")
         write_bytes(run.path / "curves.png", picture)
         if self.title in ("", FULL):
             path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
@@ -495,15 +496,19 @@ def _likeliest(curve: np.ndarray, background: bool) -> np.ndarray:
     return rows
 
 
-def _panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows of the log as the picture wants them: losses apart from what is measured at the end of phases."""
-    losses = ("cls", "kd", "fb", "loss")
-    left_out = {"epoch", "round", "phase", "learning_rate", "phase_end", *losses}
-    return [
+PANELS = (
+    CurvePanel("loss", {"loss": "total", "cls": "classification", "kd": "distillation", "fb": "foreground-background"}),
+    CurvePanel("validation mAP [0, 1]", {"map": "mean over tIoU 0.1 to 0.7, CBP"}),
+    CurvePanel(
+        "share of the rows",
         {
-            "epoch": row["epoch"],
-            "losses": {name: row[name] for name in losses if name in row},
-            "metrics": {name: value for name, value in row.items() if name not in left_out},
-        }
-        for row in history
-    ]
+            **{
+                f"{kind}_{branch}": f"{kind} by {branch.upper()}"
+                for branch in ("cbp", "vlp")
+                for kind in ("foreground", "background", "undecided")
+            },
+            "agreement": "both branches agree",
+        },
+    ),
+)
+"""Lines of the log as the picture wants them; what is measured at the end of phases has a point there."""

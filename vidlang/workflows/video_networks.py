@@ -24,6 +24,7 @@ from vidlang.methods.fame.config import (
     LinearConfig,
     preset,
 )
+from vidlang.report.training_curves import CurvePanel
 from vidlang.store.checkpoints import (
     FACTS,
     STATE,
@@ -495,17 +496,15 @@ class TrainFameReport:
         }
 
 
-NOT_DRAWN = ("epoch", "learning_rate", "clips_per_second", "merged", "still", "area")
-"""What a log line holds beside losses and shares."""
-
-
-def panels(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Rows of the log as the picture of curves wants them."""
-    return [
-        {
-            "epoch": row["epoch"],
-            "losses": {name: value for name, value in row.items() if "loss" in name},
-            "metrics": {name: value for name, value in row.items() if "loss" not in name and name not in NOT_DRAWN},
-        }
-        for row in history
-    ]
+CURVES: Mapping[str, tuple[CurvePanel, ...]] = {
+    "pretrain": (
+        CurvePanel("contrastive loss", {"loss": "loss"}),
+        CurvePanel("share of the training clips", {"top1": "top-1 of the contrast: the right clip among all"}),
+        CurvePanel("share of the clips", {"merged": "merged", "still": "left whole, nothing moves"}),
+    ),
+    "recognize": (
+        CurvePanel("cross-entropy", {"loss": "loss"}),
+        CurvePanel("top-1 accuracy [0, 1]", {"top1": "validation videos", "train_top1": "training clips"}),
+    ),
+}
+"""Kind of training → lines of the log as the picture wants them."""
