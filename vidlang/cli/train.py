@@ -19,6 +19,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
+from vidlang.cli.help import NUMBERS, VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
     EncoderOption,
@@ -35,7 +36,7 @@ from vidlang.cli.options import (
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
 from vidlang.cli.retrieve import ComponentsOption
-from vidlang.cli.train_fame import FAME_OPTIONS, fame
+from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, fame
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
@@ -64,20 +65,36 @@ def vadclip(
         typer.Option(
             help="custom: your own classes. Others: " + ", ".join(n for n in PRESETS if n != "custom") + ".",
             metavar="NAME",
+            rich_help_panel=TRAINING,
         ),
     ] = PresetChoice["custom"],
     manifest: ManifestOption = None,
     normal: NormalOption = None,
     val_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the training videos to validate on.", metavar="X")
+        float,
+        typer.Option(
+            min=0.0, max=0.9, help="Share of the training videos to validate on.", metavar="X", rich_help_panel=VIDEOS
+        ),
     ] = 0.2,
     select_on: Annotated[
         SelectOn,
-        typer.Option(help="Where the best epoch is chosen; test only to reproduce published numbers.", metavar="SPLIT"),
+        typer.Option(
+            help="Where the best epoch is chosen; test only to reproduce published numbers.",
+            metavar="SPLIT",
+            rich_help_panel=VIDEOS,
+        ),
     ] = SelectOn.val,
-    seeds: Annotated[int, typer.Option(min=1, help="Train so often; report mean and spread.", metavar="N")] = 1,
-    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train so often; report mean and spread.", metavar="N", rich_help_panel=TRAINING)
+    ] = 1,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
+    ] = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -170,39 +187,65 @@ def tca(
     ] = None,
     preset: Annotated[
         TcaPresetChoice,  # type: ignore[valid-type]
-        typer.Option(help="custom: few videos of one's own. Others: code, paper.", metavar="NAME"),
+        typer.Option(
+            help="custom: few videos of one's own. Others: code, paper.", metavar="NAME", rich_help_panel=TRAINING
+        ),
     ] = TcaPresetChoice["custom"],
     positives: Annotated[
         PositivesChoice,
         typer.Option(
             help="What shows the same: copies (edited ones of VIDEO), pairs (--pairs), labels (classes), or auto.",
             metavar="NAME",
+            rich_help_panel=VIDEOS,
         ),
     ] = PositivesChoice.auto,
     pairs: Annotated[
-        Path | None, typer.Option(help="Lines of query,video, or a truth of datasets import.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Lines of query,video, or a truth of datasets import.", metavar="FILE", rich_help_panel=VIDEOS
+        ),
     ] = None,
     manifest: ManifestOption = None,
-    copies: Annotated[int, typer.Option(min=2, help="Edited copies of each video.", metavar="N")] = 4,
+    copies: Annotated[
+        int, typer.Option(min=2, help="Edited copies of each video.", metavar="N", rich_help_panel=VIDEOS)
+    ] = 4,
     strength: Annotated[
-        StrengthChoice, typer.Option(help="How far copies are edited: mild or strong.", metavar="NAME")
+        StrengthChoice,
+        typer.Option(help="How far copies are edited: mild or strong.", metavar="NAME", rich_help_panel=VIDEOS),
     ] = StrengthChoice.mild,
     whitening: Annotated[
         TrainWhiteningChoice,  # type: ignore[valid-type]
         typer.Option(
-            help="none, center, whiten, pairs (by how videos differ that show the same), or auto.", metavar="NAME"
+            help="none, center, whiten, pairs (by how videos differ that show the same), or auto.",
+            metavar="NAME",
+            rich_help_panel=NUMBERS,
         ),
     ] = TrainWhiteningChoice["auto"],
     components: ComponentsOption = None,
     val_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the sources that choose the epoch.", metavar="X")
+        float,
+        typer.Option(
+            min=0.0, max=0.9, help="Share of the sources that choose the epoch.", metavar="X", rich_help_panel=VIDEOS
+        ),
     ] = 0.2,
     test_fraction: Annotated[
         float,
-        typer.Option(min=0.0, max=0.9, help="Share of the sources only measured, before and after.", metavar="X"),
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the sources only measured, before and after.",
+            metavar="X",
+            rich_help_panel=VIDEOS,
+        ),
     ] = 0.2,
-    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
+    ] = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -287,26 +330,52 @@ WtalPresetChoice = Enum("WtalPresetChoice", {name: name for name in WTAL_PRESETS
 def wtal(
     preset: Annotated[
         WtalPresetChoice,  # type: ignore[valid-type]
-        typer.Option(help="robust: one's own videos; paper: as the paper says.", metavar="NAME"),
+        typer.Option(
+            help="robust: one's own videos; paper: as the paper says.", metavar="NAME", rich_help_panel=TRAINING
+        ),
     ] = WtalPresetChoice["robust"],
     manifest: ManifestOption = None,
     normal: Annotated[
         str | None,
         typer.Option(
-            help="Class that stands for no action.", show_default="normal, where there is one", metavar="NAME"
+            help="Class that stands for no action.",
+            show_default="normal, where there is one",
+            metavar="NAME",
+            rich_help_panel=VIDEOS,
         ),
     ] = None,
     second: Annotated[
-        str | None, typer.Option(help="Encoder of the second features in the cache, such as i3d.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Encoder of the second features in the cache, such as i3d.", metavar="NAME", rich_help_panel=NUMBERS
+        ),
     ] = None,
     val_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the training videos that choose the phase.", metavar="X")
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the training videos that choose the phase.",
+            metavar="X",
+            rich_help_panel=VIDEOS,
+        ),
     ] = 0.0,
     ablation: Annotated[
-        bool, typer.Option("--ablation", help="Train and compare the paper's variants: CBP only, B, F, both, ...")
+        bool,
+        typer.Option(
+            "--ablation",
+            help="Train and compare the paper's variants: CBP only, B, F, both, ...",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
+    ] = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,

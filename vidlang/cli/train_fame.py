@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vidlang.cli.extract import WorkersOption
+from vidlang.cli.help import VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
     JsonOption,
@@ -27,6 +28,8 @@ from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, Lin
 if TYPE_CHECKING:
     from vidlang.workflows.video_networks import TrainFameReport
 
+TRAINING = "Training"
+
 FamePresetChoice = Enum("FamePresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
 
 
@@ -41,6 +44,7 @@ def fame(
             help="small: few videos, no GPU; ucf101, kinetics: as published.",
             show_default="by --arch",
             metavar="NAME",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     finetune: Annotated[
@@ -48,17 +52,23 @@ def fame(
         typer.Option(
             help="Teach this network to name classes instead: name, folder or published file; random: fresh weights.",
             metavar="CHECKPOINT",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     linear: Annotated[
         str | None,
-        typer.Option(help="The same with all but its last layer frozen: the linear probe.", metavar="CHECKPOINT"),
+        typer.Option(
+            help="The same with all but its last layer frozen: the linear probe.",
+            metavar="CHECKPOINT",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
             help="Start from this network: name, folder, or published file (.pth.tar, .pth, .safetensors).",
             metavar="CHECKPOINT",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     manifest: ManifestOption = None,
@@ -69,10 +79,17 @@ def fame(
             max=0.9,
             help="Share of the labelled videos to test on, where none is of the split test.",
             metavar="X",
+            rich_help_panel=VIDEOS,
         ),
     ] = 0.2,
-    name: Annotated[str | None, typer.Option(help="Name in the registry.", show_default="time", metavar="NAME")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run (or --name).")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
+    ] = False,
     workers: WorkersOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,

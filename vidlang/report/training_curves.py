@@ -74,7 +74,7 @@ def curves_png(
     rate = CurvePanel("learning rate", {RATE: "learning rate"})
     if rates := series_of(history, rate):
         drawn.append((rate, rates))
-    columns = min(len(drawn), ROW)
+    columns = 2 if len(drawn) == 4 else min(len(drawn), ROW)
     rows = -(-len(drawn) // columns)
     with picture_style():
         from matplotlib.figure import Figure
@@ -133,7 +133,10 @@ def _draw(
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(color="#E5E5E5", linewidth=0.6)
     axis.set_axisbelow(True)
-    if RATE not in panel.names:
+    if RATE in panel.names:
+        axis.set_ylim(bottom=0)
+        axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    else:
         # matplotlib drops labels that start with an underscore, hence the space.
         axis.legend(handles, [f" {shorten(label, 36)}" for label in labels], fontsize=7.5, frameon=True,
                     framealpha=0.85, edgecolor="none")  # fmt: skip

@@ -499,7 +499,7 @@ class TrainFameReport:
 CURVES: Mapping[str, tuple[CurvePanel, ...]] = {
     "pretrain": (
         CurvePanel("contrastive loss", {"loss": "loss"}),
-        CurvePanel("share of the training clips", {"top1": "top-1 of the contrast: the right clip among all"}),
+        CurvePanel("top-1 of the contrast, training clips", {"top1": "right clip before all others"}),
         CurvePanel("share of the clips", {"merged": "merged", "still": "left whole, nothing moves"}),
     ),
     "recognize": (
