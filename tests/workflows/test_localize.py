@@ -294,6 +294,6 @@ def test_pictures_show_the_times_that_a_manifest_knows(tmp_path, workspace, coll
         drawn[name] = list(truth)
         return b"\x89PNG"
 
-    monkeypatch.setattr("vidlang.workflows.localize.actions_png", draw)
+    monkeypatch.setattr("vidlang.workflows.localize_looks.actions_png", draw)
     zero_shot(workspace, ["*"], plot=True, manifest=manifest)
     assert drawn == {"both.mp4": [(WALK, Segment(4.0, 7.0)), (LIFT, Segment(12.0, 15.5))], "gym/a.mp4": []}

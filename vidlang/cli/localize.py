@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidlang.cli.diff import MotionFileOption
+from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
     FpsOption,
@@ -18,6 +18,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
+from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
     EncoderOption,
@@ -30,6 +31,15 @@ from vidlang.cli.options import (
     with_options,
 )
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.score import (
+    CachedOption,
+    EmbedOption,
+    OverlayOption,
+    PlotOption,
+    PlotToOption,
+    ReportOption,
+    SplitOption,
+)
 from vidlang.methods.wtal.proposals import PRESETS as PROPOSAL_PRESETS
 from vidlang.methods.wtal.proposals import ProposalOptions
 
@@ -47,14 +57,30 @@ class LocalizeBranch(str, Enum):
 ProposalsChoice = Enum("ProposalsChoice", {name: name for name in PROPOSAL_PRESETS}, type=str)  # type: ignore[misc]
 
 
+CURVES = "Curves"
+SEGMENTS = "Segments from curves (defaults of robust)"
+
+
 def localize(
     paths: Annotated[list[str], typer.Argument(help="Videos, folders, or patterns.", metavar="VIDEO...")],
     checkpoint: Annotated[
-        str | None, typer.Option(help="Name or folder of a checkpoint.", show_default="the newest", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Name or folder of a checkpoint.",
+            show_default="the newest",
+            metavar="NAME",
+            rich_help_panel=CURVES,
+            autocompletion=complete.checkpoints,
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Zero-shot: actions to look for, separated by commas.", metavar="WORDS", show_default=False),
+        typer.Option(
+            help="Zero-shot: actions to look for, separated by commas.",
+            metavar="WORDS",
+            show_default=False,
+            rich_help_panel=CURVES,
+        ),
     ] = None,
     branch: Annotated[
         LocalizeBranch | None,
@@ -62,39 +88,69 @@ def localize(
             help="cbp: classification branch, vlp: CLIP branch, average, or weighted by --weight.",
             show_default="cbp; zero-shot: vlp",
             metavar="NAME",
+            rich_help_panel=CURVES,
         ),
     ] = None,
-    weight: Annotated[float, typer.Option(min=0, max=1, help="Share of cbp where weighted.", metavar="X")] = 0.5,
-    proposals: Annotated[
-        ProposalsChoice,  # type: ignore[valid-type]
-        typer.Option(help="How segments are made from curves: robust, or paper.", metavar="NAME"),
-    ] = ProposalsChoice["robust"],
+    weight: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of cbp where weighted, 0 to 1.", metavar="X", rich_help_panel=CURVES),
+    ] = 0.5,
     motion_prior: Annotated[
         float | None,
         typer.Option(
             help="Halve probabilities where frames differ by so many grey levels; less motion, less action (try 1).",
             metavar="LEVELS",
+            rich_help_panel=CURVES,
         ),
     ] = None,
-    motion: MotionFileOption = None,
+    motion: Annotated[
+        Path | None,
+        typer.Option(
+            "--motion-file",
+            help="Curves of vidlang diff for --motion-prior, instead of the videos.",
+            metavar="FILE.json",
+            rich_help_panel=CURVES,
+        ),
+    ] = None,
+    proposals: Annotated[
+        ProposalsChoice,  # type: ignore[valid-type]
+        typer.Option(
+            help="How segments are made from curves: robust, or paper.", metavar="NAME", rich_help_panel=SEGMENTS
+        ),
+    ] = ProposalsChoice["robust"],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only the videos that this manifest lists; pictures show its truth.",
+            metavar="CSV",
+            rich_help_panel=VIDEOS,
+        ),
+    ] = None,
+    split: SplitOption = None,
+    cached: CachedOption = False,
     top: Annotated[
         int,
-        typer.Option(min=1, help="Segments of each video that are shown, if clear; the files have all.", metavar="N"),
+        typer.Option(
+            min=1,
+            help="Segments of each video that are shown, if clear; the files have all.",
+            metavar="N",
+            rich_help_panel=ANSWER,
+        ),
     ] = 5,
-    manifest: Annotated[
-        Path | None, typer.Option(help="Only the videos that this manifest lists.", metavar="CSV")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of the manifest, only this split: train, val or test.", metavar="NAME")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a picture (PNG) of each video.")] = True,
+    plot: PlotOption = True,
+    plot_to: PlotToOption = None,
+    report: ReportOption = None,
+    embed: EmbedOption = False,
+    overlay: OverlayOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results.", show_default=".vidlang/results/localize/<time>", metavar="DIR"),
+        typer.Option(
+            help="Folder for the results.",
+            show_default=".vidlang/results/localize/<time>",
+            metavar="DIR",
+            rich_help_panel=ANSWER,
+        ),
     ] = None,
-    cached: Annotated[
-        bool, typer.Option("--cached", help="Arguments are ids (or patterns) of cached videos; opens no video.")
-    ] = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -118,7 +174,7 @@ def localize(
 
       vidlang localize video.mp4 --labels "weightlifting,dog walking"
 
-      vidlang localize videos/ --branch average --json
+      vidlang localize videos/ --branch average --report out.html
     """
     from vidlang.workflows.extract import ExtractOptions
     from vidlang.workflows.localize import LocalizeOptions
@@ -128,7 +184,7 @@ def localize(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    report = run(
+    answer = run(
         paths,
         place,
         LocalizeOptions(
@@ -142,6 +198,10 @@ def localize(
             motion=motion,
             top=top,
             plot=plot,
+            plot_to=plot_to,
+            report=report,
+            embed=embed,
+            overlay=overlay,
             device=device or place.settings.device,
             out=out,
             manifest=manifest,
@@ -159,18 +219,18 @@ def localize(
         TerminalProgress(quiet),
     )
     if json:
-        print_json(report.to_dict())
+        print_json(answer.to_dict())
     elif not quiet:
-        _show(report)
-    if report.num_failed:
-        for outcome in report.outcomes if quiet else ():
+        _show(answer, report)
+    if answer.num_failed:
+        for outcome in answer.outcomes if quiet else ():
             if outcome.error is not None:
                 warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed.")
+        warn(f"{answer.num_failed} of {len(answer.outcomes)} videos failed.")
         raise typer.Exit(1)
 
 
-def _show(report: LocalizeReport) -> None:
+def _show(report: LocalizeReport, page: Path | None) -> None:
     if not report.videos:
         return
     for line in report.describe():
@@ -185,8 +245,8 @@ def _show(report: LocalizeReport) -> None:
             [f"{clock(d.segment.start)} - {clock(d.segment.end)}", d.label, d.score] for d in found.clearest(report.top)
         ]
         print_table(["time", "action", "score"], rows)
-    say(f"Results in {report.folder}")
+    say(f"Results in {report.folder}" + (f", page in {page}" if page is not None else ""))
 
 
-PROPOSALS_PANEL = options_from(ProposalOptions, "Segments from curves (defaults of robust)")
+PROPOSALS_PANEL = options_from(ProposalOptions, SEGMENTS)
 command = with_options(localize, PROPOSALS_PANEL)

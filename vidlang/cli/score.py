@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidlang.cli.diff import MotionFileOption
+from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
     CropsChoice,
@@ -20,6 +20,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
+from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
 
@@ -33,21 +34,94 @@ class BranchChoice(str, Enum):
     fusion = "fusion"
 
 
+SCORES = "Scores and events"
+"""What decides the numbers beside the recipe."""
+
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="Of the manifest, only this split: train, val or test.", metavar="NAME", rich_help_panel=VIDEOS
+    ),
+]
+CachedOption = Annotated[
+    bool,
+    typer.Option(
+        "--cached",
+        help="Arguments are ids (or patterns of ids) of cached videos; opens no video.",
+        rich_help_panel=VIDEOS,
+    ),
+]
+PlotOption = Annotated[
+    bool,
+    typer.Option(
+        "--plot/--no-plot", help="Draw a picture (PNG) of each video among the results.", rich_help_panel=ANSWER
+    ),
+]
+PlotToOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot-to",
+        help="Draw it there instead: a .png, .pdf or .svg file for one video, or a folder.",
+        metavar="OUT",
+        rich_help_panel=ANSWER,
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="One HTML page of all videos: player, timeline, events with stills, truth of --manifest.",
+        metavar="HTML",
+        rich_help_panel=ANSWER,
+    ),
+]
+EmbedOption = Annotated[
+    bool,
+    typer.Option(
+        "--embed",
+        help="Put the videos into the page (200 MB at most, as H.264 where browsers need it) instead of linking.",
+        rich_help_panel=ANSWER,
+    ),
+]
+OverlayOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--overlay",
+        help="Videos with the scores drawn in: an .mp4, .mov or .mkv file for one video, or a folder.",
+        metavar="OUT",
+        rich_help_panel=ANSWER,
+    ),
+]
+
+
 def command(
     paths: Annotated[list[str], typer.Argument(help="Videos, folders, or patterns.", metavar="VIDEO...")],
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="Name or folder of a checkpoint.", show_default="the newest", metavar="NAME"),
+        typer.Option(
+            help="Name or folder of a checkpoint.",
+            show_default="the newest",
+            metavar="NAME",
+            rich_help_panel=SCORES,
+            autocompletion=complete.checkpoints,
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Zero-shot: what to look for, separated by commas.", metavar="WORDS", show_default=False),
+        typer.Option(
+            help="Zero-shot: what to look for, separated by commas.",
+            metavar="WORDS",
+            show_default=False,
+            rich_help_panel=SCORES,
+        ),
     ] = None,
     branch: Annotated[
         BranchChoice | None,
         typer.Option(
             help="c: binary classifier, a: similarity to the class texts, fusion: their mean.",
             show_default="the checkpoint's",
+            metavar="NAME",
+            rich_help_panel=SCORES,
         ),
     ] = None,
     threshold: Annotated[
@@ -55,34 +129,63 @@ def command(
         typer.Option(
             min=0,
             max=1,
-            help="Score from which a snippet is part of an event.",
+            help="Score from which a snippet is part of an event, 0 to 1.",
             show_default="the checkpoint's, or 0.5",
+            metavar="X",
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    min_seconds: Annotated[float, typer.Option(min=0, help="Leave out shorter events, seconds.")] = 0.0,
+    min_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="Leave out shorter events, seconds.", metavar="S", rich_help_panel=SCORES),
+    ] = 0.0,
     motion_prior: Annotated[
         float | None,
         typer.Option(
             help="Halve scores where frames differ by so many grey levels; the stiller, the lower (try 2).",
             metavar="LEVELS",
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    motion: MotionFileOption = None,
+    motion: Annotated[
+        Path | None,
+        typer.Option(
+            "--motion-file",
+            help="Curves of vidlang diff for --motion-prior, instead of the videos.",
+            metavar="FILE.json",
+            rich_help_panel=SCORES,
+        ),
+    ] = None,
+    crop: Annotated[
+        str,
+        typer.Option(
+            help="Which of ten crops to score: 0 (centre) to 9, or mean.", metavar="N", rich_help_panel=SCORES
+        ),
+    ] = "0",
     manifest: Annotated[
-        Path | None, typer.Option(help="Score only the videos that this manifest lists.", metavar="CSV")
+        Path | None,
+        typer.Option(
+            help="Score only the videos that this manifest lists; pictures show its truth.",
+            metavar="CSV",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of the manifest, only this split: train, val or test.", metavar="NAME")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a timeline (PNG) of each video.")] = True,
+    split: SplitOption = None,
+    cached: CachedOption = False,
+    plot: PlotOption = True,
+    plot_to: PlotToOption = None,
+    report: ReportOption = None,
+    embed: EmbedOption = False,
+    overlay: OverlayOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results.", show_default=".vidlang/results/score/<time>", metavar="DIR"),
+        typer.Option(
+            help="Folder for the results.",
+            show_default=".vidlang/results/score/<time>",
+            metavar="DIR",
+            rich_help_panel=ANSWER,
+        ),
     ] = None,
-    cached: Annotated[
-        bool, typer.Option("--cached", help="Arguments are ids (or patterns) of cached videos; opens no video.")
-    ] = False,
-    crop: Annotated[str, typer.Option(help="Which of ten crops to score: 0 (centre) to 9, or mean.")] = "0",
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -107,7 +210,7 @@ def command(
 
       vidlang score video.mp4
 
-      vidlang score cameras/ --labels "fighting,fire,a person falling" --json
+      vidlang score cameras/ --labels "fighting,fire,a person falling" --report out.html
     """
     from vidlang.workflows.extract import ExtractOptions
     from vidlang.workflows.recipe import RecipeChanges
@@ -116,7 +219,7 @@ def command(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    report = score(
+    answer = score(
         paths,
         place,
         ScoreOptions(
@@ -127,6 +230,10 @@ def command(
             min_seconds=min_seconds,
             crop=crop,
             plot=plot,
+            plot_to=plot_to,
+            report=report,
+            embed=embed,
+            overlay=overlay,
             device=device or place.settings.device,
             out=out,
             manifest=manifest,
@@ -147,15 +254,15 @@ def command(
         TerminalProgress(quiet),
     )
     if json:
-        print_json(score_report_dict(report))
+        print_json(score_report_dict(answer))
     elif not quiet:
-        _show(report)
-    if report.num_failed:
+        _show(answer, report)
+    if answer.num_failed:
         if quiet:
-            for outcome in report.outcomes:
+            for outcome in answer.outcomes:
                 if outcome.error is not None:
                     warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed; the others are scored.")
+        warn(f"{answer.num_failed} of {len(answer.outcomes)} videos failed; the others are scored.")
         raise typer.Exit(1)
 
 
@@ -163,7 +270,7 @@ MANY = 20
 """From so many videos on, the terminal shows a table of videos instead of every event."""
 
 
-def _show(report: ScoreReport) -> None:
+def _show(report: ScoreReport, page: Path | None) -> None:
     from vidlang.workflows.score import describe, terminal_sparkline
 
     if not report.scores:
@@ -188,7 +295,7 @@ def _show(report: ScoreReport) -> None:
             if not events:
                 say(f"  no snippet reaches {report.threshold:.2f}")
     say("")
-    say(f"Results in {report.folder}")
+    say(f"Results in {report.folder}" + (f", page in {page}" if page is not None else ""))
 
 
 def _peak_time(scores: object) -> str:

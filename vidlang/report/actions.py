@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core.results import Detection
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import as_png, clock, clock_unit, picture_style, reduce_rows, shorten, tick_step
+from vidlang.report.timeline import Form, as_picture, clock, clock_unit, picture_style, reduce_rows, shorten, tick_step
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_CLASSES = 8
 """Classes with a row; those with the highest peak."""
@@ -30,10 +34,11 @@ def actions_png(
     *,
     truth: Sequence[tuple[str, Segment]] = (),
     note: str = "",
+    form: Form = "png",
 ) -> bytes:
-    """One row per class: its curve from 0 to 1, its segments as bars under it, true ones as a line below.
+    """One row per class: its curve from 0 to 1 with its segments shaded and as bars under it, true ones as lines above.
 
-    seconds: [T, 2]    curve: [T, C]    truth: (class, segment)    returns: a PNG file
+    seconds: [T, 2]    curve: [T, C]    truth: (class, segment)    returns: a PNG file, or another ``form``
     """
     from matplotlib.figure import Figure
 
@@ -55,12 +60,11 @@ def actions_png(
             mine = [detection for detection in detections if detection.label == class_names[c]][:BARS]
             for rank, detection in enumerate(mine):
                 width = max(detection.segment.duration, (length - begin) / 400)
-                axis.barh(
-                    -0.16, width, left=detection.segment.start, height=0.16, color=colour, alpha=0.9 - 0.15 * rank
-                )
+                start = detection.segment.start
+                axis.fill_between([start, start + width], 0, 1, color=colour, alpha=0.1, linewidth=0)
+                axis.barh(-0.16, width, left=start, height=0.16, color=colour, alpha=0.9 - 0.15 * rank)
                 if rank < 2:
-                    middle = detection.segment.start + width / 2
-                    axis.text(middle, -0.42, f"{detection.score:.2f}", ha="center", va="center", fontsize=7)
+                    axis.text(start + width / 2, -0.42, f"{detection.score:.2f}", ha="center", va="center", fontsize=7)
             for label, segment in truth:
                 if label == class_names[c]:
                     axis.plot([segment.start, segment.end], [1.08, 1.08], color="black", linewidth=2.5)
@@ -71,13 +75,27 @@ def actions_png(
         step = tick_step(length - begin)
         ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
         axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
-        low = len(class_names) - len(shown)
-        remarks = [f"time ({clock_unit(length)})"] + (["black: truth"] if truth else [])
-        remarks += [f"{low} weaker classes not shown"] if low else []
-        axes[-1].set_xlabel(", ".join(remarks))
+        peaks = curve.max(axis=0)
+        low = sum(name not in named and peak <= LEAST_PEAK for name, peak in zip(class_names, peaks, strict=True))
+        remarks = [f"{low} more under {LEAST_PEAK:g}"] if 0 < low < len(class_names) else []
+        axes[-1].set_xlabel(", ".join([f"time ({clock_unit(length)})", *remarks]))
+        _draw_legend(figure, bool(detections), bool(truth))
         if note:
             figure.text(0.99, 0.995, shorten(note, 110), ha="right", va="top", fontsize=6.5, color="0.4")
-        return as_png(figure)
+        return as_picture(figure, form)
+
+
+def _draw_legend(figure: Figure, has_segments: bool, has_truth: bool) -> None:
+    """What curve, bar and line mean; their colours are those of the classes."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Line2D | Patch] = [Line2D([], [], color="0.4", linewidth=1.2, label="probability, 0 to 1")]
+    if has_segments:
+        handles.append(Patch(color="0.4", label="segment found, with its confidence"))
+    if has_truth:
+        handles.append(Line2D([], [], color="black", linewidth=2.5, label="truth"))
+    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False, fontsize=7.5)
 
 
 def classes_to_show(curve: NDArray[np.floating], class_names: Sequence[str], named: set[str]) -> list[int]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ EVENT_COLORS = ("#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31"
 CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 THRESHOLD_COLOR = "#444444"
 TRUTH_COLOR = "#222222"
+
+Form = Literal["png", "pdf", "svg"]
+"""Formats of a picture."""
 
 WIDTH = 10.0
 """Inches."""
@@ -176,8 +179,12 @@ def timeline_png(
     truth: Sequence[Segment] = (),
     threshold: float | None = None,
     title: str | None = None,
+    note: str = "",
+    form: Form = "png",
 ) -> bytes:
     """Anomaly score over time, events, ground truth and class probabilities of one video.
+
+    note: one line above the curve, such as what the encoder cannot do    returns: a PNG file, or another ``form``
 
     Events are shaded and carry class and peak; ``truth`` is a dark bar under the axis. Long videos keep the
     maximum of every pixel column, so that no peak disappears; the light band below shows the column's minimum.
@@ -192,14 +199,15 @@ def timeline_png(
     with picture_style():
         figure, axes = _panels(marks, bool(truth), len(shown))
         heading = shorten(title if title is not None else scores.video.id, 90)
-        _draw_header(axes.pop("header"), heading, *_draw_curves(axes["score"], scores, threshold))
+        handles, labels = _draw_curves(axes["score"], scores, threshold)
+        _draw_header(axes.pop("header"), heading, *_with_shades(handles, labels, marks), note)
         _draw_events(axes["score"], axes.get("events"), marks)
         if truth:
             _draw_truth(axes["truth"], truth, end - begin)
         if shown and scores.classes is not None:
             _draw_classes(figure, axes["classes"], scores, shown)
         _time_axis(list(axes.values()), begin, end)
-        return as_png(figure)
+        return as_picture(figure, form)
 
 
 @contextmanager
@@ -217,6 +225,8 @@ def picture_style() -> Iterator[None]:
         "axes.linewidth": 0.8,
         "text.usetex": False,
         "text.parse_math": False,
+        "pdf.fonttype": 42,  # letters stay letters, which journals ask for
+        "svg.hashsalt": "vidlang",
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A letter that no installed font has is drawn as a box; that is no reason to speak.
@@ -225,8 +235,14 @@ def picture_style() -> Iterator[None]:
 
 
 def as_png(figure: Figure) -> bytes:
+    return as_picture(figure, "png")
+
+
+def as_picture(figure: Figure, form: Form) -> bytes:
+    """A PNG file, or a PDF or SVG of lines and letters, which carry no date: equal figures give equal files."""
+    undated = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    figure.savefig(buffer, format=form, dpi=DPI, facecolor="white", metadata=undated[form])
     return buffer.getvalue()
 
 
@@ -280,9 +296,26 @@ def _legend_texts(labels: Sequence[str], limit: int) -> list[str]:
     return [f" {text}" if text.startswith("_") else text for text in (shorten(label, limit) for label in labels)]
 
 
-def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def _with_shades(
+    handles: Sequence[Any], labels: Sequence[str], marks: Sequence[EventMark]
+) -> tuple[list[Any], list[str]]:
+    """The legend of curves, and what is shaded, in the colour of the first event."""
+    from matplotlib.patches import Patch
+
+    if not marks:
+        return list(handles), list(labels)
+    shade = Patch(facecolor=tint(marks[0].color), edgecolor=marks[0].color, linewidth=0.8)
+    return [*handles, shade], [*labels, "event"]
+
+
+def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Sequence[str], note: str = "") -> None:
     """Title and, below it, the legend in one row; both start where the curves do."""
     axis.set_axis_off()
+    if note:
+        said = axis.text(
+            1, 1, shorten(note, 110), transform=axis.transAxes, ha="right", va="bottom", fontsize=6.5, color="0.4"
+        )
+        said.set_in_layout(False)
     text = axis.text(0, 1, heading, transform=axis.transAxes, ha="left", va="top", fontsize=10.5, fontweight="bold")
     legend = axis.legend(
         handles, _legend_texts(labels, 32), loc="lower left", bbox_to_anchor=(0, -0.1), borderaxespad=0, borderpad=0,

@@ -155,7 +155,11 @@ class PageWords:
     lead: str
     score_name: str = "score"
     event_name: str = "event"
+    card_score_name: str = ""
+    """What the number on a card is, where that is not the score."""
     notes: tuple[str, ...] = ()
+    limits: str = ""
+    """What the encoder cannot do, on a click."""
     facts: Sequence[tuple[str, object]] = ()
     """How the results were made, as (name, value)."""
     failed: Sequence[tuple[str, str]] = ()
@@ -169,7 +173,7 @@ def story_page(stories: Sequence[Story], words: PageWords) -> str:
         TEMPLATE,
         title=words.title,
         words=words,
-        stories=[(story, _drawn(story)) for story in ordered],
+        stories=[(story, _drawn(story, words.event_name)) for story in ordered],
         preload="metadata" if len(ordered) <= EAGER else "none",
         readouts=[_readout(story) for story in ordered],
     )
@@ -180,7 +184,7 @@ def event_colors(labels: Sequence[str]) -> dict[str, int]:
     return {name: EVENT_COLORS[i % len(EVENT_COLORS)] for i, name in enumerate(dict.fromkeys(labels))}
 
 
-def _drawn(story: Story) -> dict[str, Any]:
+def _drawn(story: Story, event_name: str) -> dict[str, Any]:
     """Lanes and ticks in per mille of the timeline's width."""
     length = story.end - story.begin
     step = tick_step(length, MAX_TICKS)
@@ -189,7 +193,7 @@ def _drawn(story: Story) -> dict[str, Any]:
     return {
         "lanes": [_lane(lane, story) for lane in story.lanes],
         "ticks": [(_share(float(t), story) / 10, _tick(float(t), step)) for t in ticks],
-        "label": _summary(story),
+        "label": _summary(story, event_name),
     }
 
 
@@ -199,10 +203,10 @@ def _tick(seconds: float, step: float) -> str:
     return text.removesuffix(".0") if step >= 1 else text
 
 
-def _summary(story: Story) -> str:
+def _summary(story: Story, event_name: str) -> str:
     """What the timeline shows, for people who do not see it."""
     found = len(story.cards) + story.num_more
-    events = f"{found} event{'' if found == 1 else 's'}"
+    events = f"{found} {event_name}{'' if found == 1 else 's'}"
     return f"Timeline of {story.name}: highest score {story.peak:.2f} at {clock(story.peak_at)}, {events}"
 
 
@@ -329,6 +333,9 @@ TEMPLATE = """\
 {% for note in words.notes %}
 <p class="note">{{ note }}</p>
 {% endfor %}
+{% if words.limits %}
+<details class="note"><summary>What this encoder cannot do</summary>{{ words.limits }}</details>
+{% endif %}
 {% if stories|length > 1 %}
 <nav aria-label="Videos">
 <div class="wide" tabindex="0" role="region" aria-label="Videos by their highest score">
@@ -364,7 +371,7 @@ TEMPLATE = """\
 <section class="story" id="video-{{ loop.index }}">
 <h2>{{ story.name }}</h2>
 {% if story.player.source %}
-<video src="{{ story.player.source }}" controls playsinline muted preload="{{ preload }}" aria-label="{{ story.name }}">
+<video src="{{ story.player.source }}" controls playsinline preload="{{ preload }}" aria-label="{{ story.name }}">
 </video>
 <p class="note" data-fallback hidden>This browser does not play the video, or the file is no longer where it was. The
 option --embed puts a copy into the page.</p>
@@ -454,7 +461,7 @@ option --embed puts a copy into the page.</p>
 {% endif %}
 <strong>{{ card.label }}</strong>
 <span class="when">{{ parts.span(card.segment.start, card.segment.end) }}</span>
-<span class="sure">{{ words.score_name }} {{ "%.2f"|format(card.score) }}</span>
+<span class="sure">{{ words.card_score_name or words.score_name }} {{ "%.2f"|format(card.score) }}</span>
 </button>
 </li>
 {% endfor %}

@@ -53,7 +53,9 @@ def render_page(template: str, *, title: str, **values: Any) -> str:
     own = "".join(page.blocks["script"](context)) if "script" in page.blocks else ""
     scripts = [script for script in (PLAYER_SCRIPT, own.strip()) if script]
     hashes = " ".join(f"'sha256-{_base64(sha256(script.encode('utf-8')).digest())}'" for script in scripts)
-    return page.render(**given, scripts=scripts, policy=POLICY.format(scripts=hashes))
+    text = page.render(**given, scripts=scripts, policy=POLICY.format(scripts=hashes))
+    # A file name may hold bytes that are no text in any encoding; the page shows them as escapes.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def video_source(video: Path, page: Path) -> str:
@@ -226,7 +228,7 @@ main:focus { outline: none; }
 button, .button { display: inline-block; padding: .3rem .7rem; border: 1px solid var(--line); border-radius: .4rem;
   background: var(--panel); color: var(--fg); font: inherit; font-size: .9rem; text-decoration: none; cursor: pointer; }
 button:hover, .button:hover { border-color: var(--accent); }
-video { display: block; width: 100%; max-height: 70vh; background: #000; border-radius: .4rem; }
+video { display: block; width: 100%; max-height: 55vh; background: #000; border-radius: .4rem; }
 img { display: block; max-width: 100%; height: auto; border-radius: .3rem; }
 figure { margin: 1rem 0; }
 figcaption, .muted, footer { color: var(--muted); font-size: .85rem; }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vidlang.core import BadInput, FeatureRecipe, Outcome
+from vidlang.core import BadInput, FeatureRecipe, Label, Outcome
 from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import match_ids
-from vidlang.encoders.registry import MINI, find_encoder
+from vidlang.encoders.registry import MINI, MINI_FOLDER, find_encoder
 from vidlang.store.checkpoints import Checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.names import safe_component
@@ -31,6 +32,14 @@ def wanted_videos(manifest: Path | None, split: str | None) -> Choose | None:
         return found
 
     return choose
+
+
+def known_labels(manifest: Path | None, split: str | None, ids: Sequence[str]) -> dict[str, Label]:
+    """What a manifest knows of videos, by their ids; nothing without one."""
+    if manifest is None:
+        return {}
+    listed = [label for label in read_manifest(manifest) if split is None or label.split == split]
+    return {label.video_id: label for label in match_ids(listed, ids, missing=[])}
 
 
 def cached_outcomes(
@@ -63,6 +72,15 @@ def honesty(encoder_name: str, *notes: str) -> dict[str, str]:
     weak = [f"made with the bundled encoder 'mini': {spec.note}"] if spec and spec.name == MINI else []
     said = "; ".join([*notes, *weak])
     return {"note": said} if said else {}
+
+
+def encoder_limits(encoder_name: str) -> str:
+    """What the bundled encoder cannot do: the first paragraph of its card, without markup; empty for other encoders."""
+    if encoder_name != MINI:
+        return ""
+    card = (MINI_FOLDER / "README.md").read_text(encoding="utf-8")
+    paragraphs = [part for part in card.split("\n\n") if not part.lstrip().startswith("#")]
+    return " ".join(re.sub(r"[*`]", "", paragraphs[0]).split()) if paragraphs else ""
 
 
 def picture_path(folder: Path, video_id: str) -> Path:

@@ -27,16 +27,13 @@ from vidlang.core import (
     MissingFeatures,
     Outcome,
     Progress,
-    Segment,
     VideoInfo,
     VidlangError,
 )
-from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
 from vidlang.methods.wtal.proposals import ProposalOptions, detect, proposal_options
-from vidlang.report.actions import actions_png
 from vidlang.store.activitynet_json import write_activitynet
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
@@ -44,9 +41,11 @@ from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, write_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
+from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, wanted_videos
 from vidlang.workflows.diff import MotionPrior
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.localize_looks import show_segments
+from vidlang.workflows.looks import Looks
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe
 
 if TYPE_CHECKING:
@@ -82,6 +81,14 @@ class LocalizeOptions:
     top: int = 20
     """Segments of each video that people are shown; the files have all."""
     plot: bool = True
+    plot_to: Path | None = None
+    """Where pictures go: a file (.png, .pdf, .svg) for one video, or a folder; None: among the results."""
+    report: Path | None = None
+    """An HTML page of all videos."""
+    embed: bool = False
+    """Videos lie in the page instead of being linked."""
+    overlay: Path | None = None
+    """Videos with their segments drawn in: a file for one video, or a folder."""
     device: str = "auto"
     out: Path | None = None
     manifest: Path | None = None
@@ -100,6 +107,11 @@ class LocalizeOptions:
             raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and self.branch not in (None, "vlp"):
             raise BadInput("Zero-shot localization compares with texts, which is the branch vlp; leave --branch out.")
+        self.looks()
+
+    def looks(self) -> Looks:
+        """What people look at beside the files."""
+        return Looks(self.plot, self.plot_to, self.report, self.embed, self.overlay, self.cached)
 
     def prior(self) -> MotionPrior | None:
         """Motion as a prior, where it is asked for."""
@@ -153,6 +165,10 @@ class LocalizedVideo:
     """[C]"""
     detections: tuple[Detection, ...]
     """Best first."""
+    frames: NDArray[np.int64] | None = None
+    """[T, 2] half-open spans."""
+    motion: NDArray[np.float32] | None = None
+    """[T] in [0, 1]: what the curve was multiplied by, where motion is a prior."""
 
     def clearest(self, most: int) -> tuple[Detection, ...]:
         """What people are shown: the best, without those far below the best one."""
@@ -170,6 +186,8 @@ class LocalizeReport:
     made_by: dict[str, Any]
     folder: Path
     top: int
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Videos by id, where they were opened."""
 
     @property
     def num_failed(self) -> int:
@@ -256,6 +274,8 @@ def localize(
         outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
     else:
         files.update(find_inputs(paths, cache))
+        asked = set(files) if only is None else only(list(files))
+        options.looks().check({video_id: path for video_id, path in files.items() if video_id in asked})
         extracted = extract_videos(
             list(files.items()),
             cache,
@@ -278,10 +298,15 @@ def localize(
                     features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
                     curves = curves_of(features, predictor, localizer.config, second)
                     curve, score = curves.of(localizer.branch, options.weight)
-                    if motion is not None:
-                        curve = (curve * motion.of(features)[:, None]).astype(np.float32)
+                    weights = motion.of(features) if motion is not None else None
+                    if weights is not None:
+                        curve = (curve * weights[:, None]).astype(np.float32)
                     detections = detections_of(features, curve, score, localizer.class_names, reading)
-                    found.append(LocalizedVideo(features.video, features.seconds, curve, score, detections))
+                    found.append(
+                        LocalizedVideo(
+                            features.video, features.seconds, curve, score, detections, features.frames, weights
+                        )
+                    )
                     outcomes[index] = replace(outcome, status="done")
                 except VidlangError as error:
                     outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
@@ -290,10 +315,11 @@ def localize(
     made_by = {**localizer.made_by, "proposals": options.proposals, "changes": dict(options.changes)}
     if prior is not None:
         made_by |= prior.to_dict()
-    report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top)
-    if report.videos:
-        _write(report, options.plot, _truth(options.manifest, options.split, ids), progress)
-    return report
+    report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top, files)
+    if not report.videos:
+        return report
+    _write(report)
+    return show_segments(report, options, extraction.frame_rate, progress)
 
 
 def curves_of(
@@ -425,20 +451,8 @@ def _zero_shot(
     return _Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
 
 
-def _truth(manifest: Path | None, split: str | None, ids: Sequence[str]) -> dict[str, list[tuple[str, Segment]]]:
-    """Known actions of each video in seconds, for the pictures."""
-    listed = [label for label in read_manifest(manifest) if split is None or label.split == split] if manifest else []
-    labels = match_ids(listed, ids, missing=[])
-    return {
-        label.video_id: [(event.label, event.segment) for event in label.segments if event.segment is not None]
-        for label in labels
-    }
-
-
-def _write(
-    report: LocalizeReport, plot: bool, truth: Mapping[str, Sequence[tuple[str, Segment]]], progress: Progress
-) -> None:
-    """detections.jsonl, detections.csv, detections.json (ActivityNet's format), videos.jsonl, a picture per video."""
+def _write(report: LocalizeReport) -> None:
+    """detections.jsonl, detections.csv, detections.json (ActivityNet's format), videos.jsonl."""
     report.folder.mkdir(parents=True, exist_ok=True)
     detections = [detection for found in report.videos for detection in found.detections]
     write_detections(report.folder / "detections.jsonl", detections)
@@ -452,18 +466,3 @@ def _write(
             for found in report.videos
         },
     )
-    if not plot:
-        return
-    with progress.task("draw", total=len(report.videos), unit="picture") as task:
-        for found in report.videos:
-            picture = actions_png(
-                found.video.id,
-                found.seconds,
-                found.curve,
-                report.class_names,
-                found.clearest(report.top),
-                truth=truth.get(found.video.id, ()),
-                note=str(report.made_by.get("note", "")),
-            )
-            write_bytes(picture_path(report.folder, found.video.id), picture)
-            task.advance()

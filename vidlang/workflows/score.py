@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,16 +26,17 @@ from vidlang.core import (
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.core.segments import run_segment, runs
 from vidlang.report.sparkline import sparkline
-from vidlang.report.timeline import timeline_png
 from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, picture_path, wanted_videos
+from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, wanted_videos
 from vidlang.workflows.diff import MotionPrior
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.looks import Looks
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+from vidlang.workflows.score_looks import show_scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,14 @@ class ScoreOptions:
     crop: str = "0"
     """Which of ten crops to score where the recipe has ten: ``0`` to ``9``, or ``mean`` of all."""
     plot: bool = True
+    plot_to: Path | None = None
+    """Where pictures go: a file (.png, .pdf, .svg) for one video, or a folder; None: among the results."""
+    report: Path | None = None
+    """An HTML page of all videos."""
+    embed: bool = False
+    """Videos lie in the page instead of being linked."""
+    overlay: Path | None = None
+    """Videos with their scores drawn in: a file for one video, or a folder."""
     device: str = "auto"
     out: Path | None = None
     """Folder for the results; None: a new one under the workspace's results."""
@@ -106,6 +115,11 @@ class ScoreOptions:
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one label, for instance --labels "fighting,fire".')
         self.prior()
+        self.looks()
+
+    def looks(self) -> Looks:
+        """What people look at beside the files."""
+        return Looks(self.plot, self.plot_to, self.report, self.embed, self.overlay, self.cached)
 
     def prior(self) -> MotionPrior | None:
         """Motion as a prior, where it is asked for."""
@@ -124,6 +138,10 @@ class ScoreReport:
     threshold: float
     made_by: dict[str, Any]
     folder: Path
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Videos by id, where they were opened."""
+    motion: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """[T] in [0, 1] by id: what scores were multiplied by, where motion is a prior."""
 
     @property
     def num_failed(self) -> int:
@@ -173,6 +191,8 @@ def score(
         outcomes = cached_outcomes(cache, scorer.recipe, [str(path) for path in paths], only)
     else:
         files.update(find_inputs(paths, cache))
+        asked = set(files) if only is None else only(list(files))
+        options.looks().check({video_id: path for video_id, path in files.items() if video_id in asked})
         extracted = extract_videos(
             list(files.items()),
             cache,
@@ -185,6 +205,7 @@ def score(
         outcomes = list(extracted.outcomes)
     folder = options.out or workspace.results_dir / "score" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     all_scores, all_events = [], []
+    weights: dict[str, NDArray[np.float32]] = {}
     with progress.task("score", total=len(outcomes), unit="video") as task:
         for index, outcome in enumerate(outcomes):
             if outcome.status != "failed":
@@ -194,7 +215,8 @@ def score(
                         features if options.crop == "mean" else features.crop(int(options.crop)), scorer
                     )
                     if motion is not None:
-                        scores = _weighted(scores, motion.of(features))
+                        weights[outcome.video_id] = motion.of(features)
+                        scores = _weighted(scores, weights[outcome.video_id])
                     all_scores.append(scores)
                     all_events.append(find_events(scores, scorer.threshold, options.min_seconds))
                     outcomes[index] = replace(outcome, status="done")
@@ -209,10 +231,13 @@ def score(
         threshold=scorer.threshold,
         made_by=scorer.made_by,
         folder=folder,
+        files=files,
+        motion=weights,
     )
-    if report.scores:
-        _write(report, options.plot, progress)
-    return report
+    if not report.scores:
+        return report
+    _write(report)
+    return show_scores(report, options, describe(report).partition("\n")[0], extraction.frame_rate, progress)
 
 
 def find_events(scores: Scores, threshold: float, min_seconds: float = 0.0) -> tuple[Detection, ...]:
@@ -377,21 +402,14 @@ def _class_texts(encoder: Encoder, labels: Sequence[str]) -> Tensor:
     return torch.cat([ensemble(encode(NORMAL_PHRASES)[None]), encode(labels)])
 
 
-def _write(report: ScoreReport, plot: bool, progress: Progress) -> None:
-    """scores.jsonl, scores.csv, events.jsonl, events.csv, and one picture per video."""
+def _write(report: ScoreReport) -> None:
+    """scores.jsonl, scores.csv, events.jsonl, events.csv."""
     report.folder.mkdir(parents=True, exist_ok=True)
     events = [event for group in report.events for event in group]
     write_scores(report.folder / "scores.jsonl", report.scores)
     _write_csv(report.folder / "scores.csv", scores_csv(report.scores))
     write_detections(report.folder / "events.jsonl", events)
     _write_csv(report.folder / "events.csv", detections_csv(events))
-    if not plot:
-        return
-    with progress.task("draw", total=len(report.scores), unit="picture") as task:
-        for scores, found in zip(report.scores, report.events, strict=True):
-            picture = timeline_png(scores, events=found, threshold=report.threshold)
-            write_bytes(picture_path(report.folder, scores.video.id), picture)
-            task.advance()
 
 
 def _write_csv(path: Path, text: str) -> None:
