@@ -37,7 +37,6 @@ FEW = 6
 
 WITHOUT: dict[tuple[str, ...], set[str]] = {
     ("schema",): {"--quiet", "--verbose"},  # prints a document that is JSON or Markdown in any case
-    ("browse",): {"--json"},  # serves pages until it is stopped
     ("watch",): {"--json"},  # answers in JSON Lines in any case
 }
 """What a command does not take, each with its reason."""
@@ -63,9 +62,7 @@ def test_the_commands_of_the_plan_are_there():
     expected = {("init",), ("demo",), ("doctor",), ("config",), ("schema",), ("extract",), ("score",)}
     expected |= {("retrieve",), ("localize",), ("diff",), ("datasets", "import")}
     expected |= {("train", name) for name in ("vadclip", "tca", "wtal", "fame")}
-    expected |= {
-        ("eval", name) for name in ("anomaly", "retrieval", "localization", "representation", "background")
-    }
+    expected |= {("eval", name) for name in ("anomaly", "retrieval", "localization", "representation", "background")}
     expected |= {("fame", name) for name in ("mask", "merge", "cam", "weights")}
     expected |= {("index", name) for name in ("build", "update", "info", "fit-whitening")}
     expected |= {("cache", name) for name in ("list", "verify", "compare", "import", "export", "pack", "rm")}

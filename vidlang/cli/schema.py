@@ -36,7 +36,7 @@ def command(
 
       vidlang schema
 
-      vidlang schema scores > scores.schema.json
+      vidlang schema scores
     """
     from json import dumps
 

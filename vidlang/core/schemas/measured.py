@@ -70,7 +70,7 @@ MEASURED: tuple[tuple[str, JsonSchema], ...] = (
         ),
     ),
     (
-        "train tca copies --json",
+        "vidlang.workflows.copies, in Python",
         document(
             "copies",
             "Edited copies of videos.",

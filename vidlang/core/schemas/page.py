@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vidlang.core.schemas import ALL
-from vidlang.core.schemas.files import FILES_WRITTEN
 from vidlang.core.schemas.words import JsonSchema
 
 DEEPEST = 3
@@ -31,8 +30,7 @@ def schemas_page() -> str:
         *(f"| [`{s['title']}`](#{_anchor(s['title'])}) | {where} | {s['description']} |" for where, s in ALL),
     ]
     for where, schema in ALL:
-        kind = "File" if (where, schema) in FILES_WRITTEN else "Answer of"
-        lines += ["", f"## {schema['title']}", "", f"{schema['description']} {kind}: {where}.", ""]
+        lines += ["", f"## {schema['title']}", "", f"{schema['description']} Of: {where}.", ""]
         lines += _fields(schema, "", 0)
     return "\n".join(lines) + "\n"
 

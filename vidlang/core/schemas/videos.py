@@ -121,7 +121,7 @@ VIDEOS: tuple[tuple[str, JsonSchema], ...] = (
         ),
     ),
     (
-        "retrieve --duplicates --json",
+        "retrieve --all-pairs --json",
         document(
             "duplicates",
             "Videos of the cache that show the same.",
