@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from vidlang.report.evaluation_page import Evaluation, Moment, Table, VideoSection, WorstTable, evaluation_page
+from vidlang.report.demo_page import PageTable
+from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, evaluation_page
 from vidlang.report.evaluation_plots import Line, Lines
 
 EVIL = "<img src=x onerror=alert(1)>\"'&amp;.mp4"
@@ -35,7 +36,7 @@ def page(**changes) -> Read:
     parts = {
         "title": "Anomaly scores",
         "facts": (("results", EVIL), ("checkpoint", "best")),
-        "tables": (Table("Metrics", ("metric", EVIL), (("frame_auc", 0.75), (EVIL, None))),),
+        "tables": (PageTable("Metrics", ("metric", EVIL), (("frame_auc", 0.75), (EVIL, None))),),
         "panels": (Lines("roc", EVIL, "x", "y", (Line(EVIL, ENDS, ENDS),)),),
         "worst": (
             WorstTable("False alarms", "The highest first.", ("video", "score", "at"), ((EVIL, 0.9, Moment(75.25)),)),

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_plots import Panel, describe, panel_picture
 from vidlang.report.web import render_page
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers side by side; None where there is none."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class Evaluation:
     title: str
     facts: tuple[tuple[str, object], ...]
     """Results, truth, checkpoint, recipe: whatever decides the numbers."""
-    tables: tuple[Table, ...]
+    tables: tuple[PageTable, ...]
     panels: tuple[Panel, ...]
     worst: tuple[WorstTable, ...] = ()
     videos: tuple[VideoSection, ...] = ()

@@ -14,7 +14,8 @@ from vidlang.core.results import BRANCH_TITLES
 from vidlang.metrics.anomaly import JudgedFrames, VideoPeaks, frame_auc, judged_frames
 from vidlang.metrics.anomaly import average_precision as frame_ap
 from vidlang.metrics.curves import base_rate, class_of_video, confusion, precision_recall_points, roc_points
-from vidlang.report.evaluation_page import Evaluation, Moment, Table, VideoSection, WorstTable, named_videos
+from vidlang.report.demo_page import PageTable
+from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
 from vidlang.workflows.chosen import picture_path
 
@@ -84,10 +85,10 @@ def made_facts(made_by: Mapping[str, Any]) -> list[tuple[str, object]]:
     return facts
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+def _table(metrics: Mapping[str, Mapping[str, float]]) -> PageTable:
     names = list(dict.fromkeys(name for values in metrics.values() for name in values))
     rows = tuple((name, *(values.get(name) for values in metrics.values())) for name in names)
-    return Table("Metrics, fractions of 1", ("metric", *metrics), rows)
+    return PageTable("Metrics, fractions of 1", ("metric", *metrics), rows)
 
 
 def _curves(judged: Mapping[str, JudgedFrames], metrics: Mapping[str, Mapping[str, float]]) -> list[Panel]:

@@ -17,7 +17,8 @@ from vidlang.metrics.localization import (
     class_rankings,
     found_instances,
 )
-from vidlang.report.evaluation_page import Evaluation, Moment, Table, VideoSection, WorstTable, named_videos
+from vidlang.report.demo_page import PageTable
+from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
 from vidlang.workflows.evaluate_views import WORST, how_many
 
@@ -59,7 +60,7 @@ def localization_view(
     )
 
 
-def _tables(scores: LocalizationScores) -> list[Table]:
+def _tables(scores: LocalizationScores) -> list[PageTable]:
     at = [f"@{threshold:g}" for threshold in scores.thresholds]
     rows = [("mAP", sum(scores.num_instances), sum(scores.num_predicted), *scores.mean, scores.average)]
     rows += [
@@ -68,9 +69,9 @@ def _tables(scores: LocalizationScores) -> list[Table]:
             zip(scores.class_names, scores.num_instances, scores.num_predicted, strict=True)
         )
     ]
-    tables = [Table("Average precision by class and tIoU", ("class", "true", "found", *at, "mean"), tuple(rows))]
+    tables = [PageTable("Average precision by class and tIoU", ("class", "true", "found", *at, "mean"), tuple(rows))]
     if scores.averages:
-        tables.append(Table("Means of mAP", ("tIoU", "mAP"), tuple(scores.averages.items())))
+        tables.append(PageTable("Means of mAP", ("tIoU", "mAP"), tuple(scores.averages.items())))
     return tables
 
 

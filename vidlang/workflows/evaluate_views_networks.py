@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidlang.report.evaluation_page import Evaluation, Table, VideoSection, WorstTable, named_videos
+from vidlang.report.demo_page import PageTable
+from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
 from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
 
@@ -51,7 +52,7 @@ def representation_view(report: RepresentationReport) -> Evaluation:
     return Evaluation(
         title="Features of a video network, measured",
         facts=(("checkpoint", report.checkpoint), *facts),
-        tables=(Table("Shares of the test videos", columns, tuple(rows)),),
+        tables=(PageTable("Shares of the test videos", columns, tuple(rows)),),
         panels=tuple(panels),
         notes=report.notes,
     )
@@ -104,7 +105,7 @@ def background_view(report: BackgroundReport, kinds: dict[str, str]) -> Evaluati
         ),
     )
     columns = ("background", "clips", "change", "shift", "flips", "AUC", "AUC after", "rank correlation")
-    table = Table(
+    table = PageTable(
         "Scores before other backgrounds",
         columns,
         tuple(

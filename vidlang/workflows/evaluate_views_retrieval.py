@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vidlang.metrics.retrieval import RetrievalScores, TaskScores
-from vidlang.report.evaluation_page import Evaluation, Table, VideoSection, WorstTable, named_videos
+from vidlang.report.demo_page import PageTable
+from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Panel
 from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
 
@@ -33,7 +34,7 @@ def retrieval_view(
     )
 
 
-def _tables(scores: RetrievalScores) -> list[Table]:
+def _tables(scores: RetrievalScores) -> list[PageTable]:
     ks = list(next((task.recall for task in scores.tasks if task.recall), {}))
     columns = ("task", "mAP", "micro-AP", *(f"recall@{k}" for k in ks), "positives", "ranked")
     rows = [
@@ -43,13 +44,13 @@ def _tables(scores: RetrievalScores) -> list[Table]:
     coverage = scores.coverage
     shares = (("queries", coverage.queries), ("positives", coverage.positives), ("database", coverage.database))
     return [
-        Table("Tasks", columns, tuple(rows)),
+        PageTable("Tasks", columns, tuple(rows)),
         *(
-            Table(f"mAP by group, {t.name}", ("group", "mAP"), tuple(t.groups.items()))
+            PageTable(f"mAP by group, {t.name}", ("group", "mAP"), tuple(t.groups.items()))
             for t in scores.tasks
             if t.groups
         ),
-        Table("How much of the data set took part", ("part", "share"), shares),
+        PageTable("How much of the data set took part", ("part", "share"), shares),
     ]
 
 
