@@ -37,7 +37,6 @@ FEW = 6
 
 WITHOUT: dict[tuple[str, ...], set[str]] = {
     ("schema",): {"--quiet", "--verbose"},  # prints a document that is JSON or Markdown in any case
-    ("watch",): {"--json"},  # answers in JSON Lines in any case
 }
 """What a command does not take, each with its reason."""
 
