@@ -287,10 +287,13 @@ def attention(
         print_json(report.to_dict())
     elif not quiet:
         layers, heads, rows = report.attention.shape
-        say(f"{rows} snippets, {layers} layers of {heads} heads, checkpoint {report.made_by['checkpoint']}")
+        say(
+            f"{rows} snippets, {layers} layer{'' if layers == 1 else 's'} of {heads} heads, "
+            f"checkpoint {report.made_by['checkpoint']}"
+        )
         best = sorted(range(rows), key=lambda row: -report.mean[row])[:SHOWN]
         table = [[_span(*report.seconds[row].tolist()), float(report.mean[row]) * rows] for row in best]
-        print_table(["most attended", "times an even share"], table, digits=2)
+        print_table(["most attended", "times an even share"], table)
         say(f"Written: {', '.join(map(str, report.written))}")
     for note in () if quiet else report.notes:
         warn(f"Note: {note}")

@@ -68,12 +68,15 @@ def attention_plot(
             if weights is not None and (weights < 0.5).any():
                 _shade(axis, seconds, weights)
             axis.set_xlim(begin, end)
-            axis.set_ylim(bottom=0)
+            low, high = float(times[layer].min()), float(times[layer].max())
+            room = 0.08 * max(high - low, 1e-6)  # the paper's figure stretches its colours as well
+            axis.set_ylim(min(low, 1) - room, max(high, 1) + room)
+            axis.ticklabel_format(axis="y", useOffset=False)
             axis.set_ylabel(f"layer {layer + 1}: attention\n(times an even share)", fontsize=8)
             if layer == 0:
                 axis.legend(loc="upper right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none", ncols=4)
         step = tick_step(end - begin)
-        ticks = np.arange(np.ceil(begin / step - 1e-9) * step, end + 1e-9, step)
+        ticks = np.arange(np.ceil(begin / step - 1e-9) * step, end + 1e-9, step) + 0.0
         for axis in axes[:num_layers]:
             axis.set_xticks(ticks, [clock(tick, end) for tick in ticks])
         axes[num_layers - 1].set_xlabel(f"time ({clock_unit(end)})")

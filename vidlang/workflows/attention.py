@@ -25,6 +25,8 @@ from vidlang.workflows.pictures import frames_at
 from vidlang.workflows.video_files import locate_videos
 
 FORMATS = ("png", "pdf", "svg", "csv")
+EVEN = 0.01
+"""Shares nearer to the even one than this part of it are said to be even."""
 STILLS = 10
 """Frames below the curves."""
 STILL_SIDE = 160
@@ -100,7 +102,8 @@ def video_attention(
     key = FeatureKey(video_id, gallery.recipe)
     attention, weights, seconds = _attention(gallery, cache, key)
     made_by = {**gallery.made_by, **honesty(gallery.encoder_name)}
-    report = AttentionReport(video_id, attention, weights, seconds, made_by, options.out)
+    notes = _notes(attention)
+    report = AttentionReport(video_id, attention, weights, seconds, made_by, options.out, notes)
     pictures = [path for path in options.out if file_kind(path.name, FORMATS) != "csv"]
     path = locate_videos(cache, [key], options.videos).get(video_id) if pictures else None
     places = np.linspace(float(seconds[0, 0]), float(seconds[-1, 1]), STILLS * 2 + 1)[1::2]
@@ -130,6 +133,14 @@ def _attention(
     values, seconds, weights = embedding.telling_rows(cache.get(key))
     rows = embedding.whitening.apply(values) if embedding.whitening is not None else unit(values)
     return attention_received(embedding.embedder.encoder, rows, weights), weights, seconds
+
+
+def _notes(attention: NDArray[np.float32]) -> tuple[str, ...]:
+    """A line where the curves are stretched noise: the network tells rows hardly apart."""
+    spread = float(np.abs(attention * attention.shape[2] - 1).max())
+    if spread >= EVEN:
+        return ()
+    return (f"this checkpoint attends almost evenly: no snippet gets over {spread:.2%} more or less than its share",)
 
 
 def _csv(report: AttentionReport) -> str:

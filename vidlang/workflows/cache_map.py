@@ -97,7 +97,7 @@ class MapReport:
         if plane.explained is not None:
             said += f"; both axes explain {sum(plane.explained):.1%} of the variance"
         if plane.perplexity is not None:
-            said += f"; perplexity {plane.perplexity:g}, seed {self.options.seed}"
+            said += f"; perplexity {plane.perplexity:.3g}, seed {self.options.seed}"
         return [said, f"Written: {', '.join(map(str, self.written))}"]
 
     def to_dict(self) -> dict[str, Any]:
@@ -352,7 +352,7 @@ def _page(path: Path, report: MapReport, cache: FeatureCache, progress: Progress
     if report.plane.explained is not None:
         facts.append(("variance explained", f"{sum(report.plane.explained):.1%} by both axes"))
     if report.plane.perplexity is not None:
-        facts.append(("perplexity", f"{report.plane.perplexity:g}; distances between groups mean little"))
+        facts.append(("perplexity", f"{report.plane.perplexity:.3g}; distances between groups mean little"))
     facts += made_by_facts(report.made_by)
     return map_page(MapPage(shown, report.neighbours, stills, sources, (*report.notes, *notes), facts))
 

@@ -80,6 +80,7 @@ class _Desk:
     stills: dict[Moment, bytes] = field(default_factory=dict)
     players: list[PagePlayer] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    """Of players, by video; embedded ones by file."""
     embedded_bytes: int = 0
 
     def want(self, moments: Iterable[Moment]) -> None:
@@ -102,10 +103,13 @@ class _Desk:
         return Side(name, duration, self.player(video, name), second, still)
 
     def player(self, video: str, name: str) -> int:
-        if video not in self.numbers:
-            self.numbers[video] = len(self.players)
-            self.players.append(self._player(name, self.files.get(video)))
-        return self.numbers[video]
+        path = self.files.get(video)
+        # A file that is query and hit is in the page once.
+        key = str(path.resolve()) if self.options.embed and path is not None else video
+        if key not in self.numbers:
+            self.numbers[key] = len(self.players)
+            self.players.append(self._player(name, path))
+        return self.numbers[key]
 
     def _player(self, name: str, path: Path | None) -> PagePlayer:
         if path is None:
