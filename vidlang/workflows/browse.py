@@ -191,7 +191,7 @@ class Site:
         number = min(max(_whole(request.query.get("page", "1")), 1), num_pages)
         shown = found[(number - 1) * PAGE : number * PAGE]
         places = {"First": 1, "Before": number - 1, "Next": number + 1, "Last": num_pages}
-        recipes = {recipe.fingerprint: recipe.name for recipe in self.catalog.recipes()}
+        recipes = {recipe.fingerprint: recipe.name for recipe in self.catalog.recipes}
         view = ListView(
             cards=[self._card(video) for video in shown],
             num_found=len(found),
@@ -199,7 +199,7 @@ class Site:
             number=number,
             num_pages=num_pages,
             words=wanted.words,
-            labels=_choices({"": "all", **{name: name for name in self.catalog.labels()}}, wanted.label),
+            labels=_choices({"": "all", **{name: name for name in self.catalog.labels}}, wanted.label),
             recipes=_choices({"": "all", **recipes}, wanted.recipe),
             orders=_choices(ORDERS, wanted.order),
             only_events=wanted.only_events,
@@ -303,7 +303,7 @@ class Site:
             seconds=moment,
             duration=video.info.duration,
             label=video.classes,
-            recipes=tuple(key.recipe.name for key in video.keys) if len(self.catalog.recipes()) > 1 else (),
+            recipes=tuple(key.recipe.name for key in video.keys) if len(self.catalog.recipes) > 1 else (),
             result=_in_words(summary),
             share=summary.peak,
             num_events=summary.num_events,

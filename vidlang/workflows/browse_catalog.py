@@ -130,6 +130,10 @@ class Catalog:
         self.folders, self.version = tuple(folders), 0
         labels = read_manifest(manifest) if manifest is not None else None
         self._listed = [label for label in labels if split in (None, label.split)] if labels is not None else None
+        self.labels: tuple[str, ...] = ()
+        """Classes of the videos, sorted."""
+        self.recipes: tuple[FeatureRecipe, ...] = ()
+        """Of the videos, by name."""
         self._videos: dict[str, Video] = {}
         self._places: dict[str, _Place] = {}
         self._lock, self._next_look = threading.RLock(), -math.inf
@@ -167,15 +171,6 @@ class Catalog:
             "shortest": lambda video: video.info.duration,
         }
         return sorted(found, key=keys[wanted.order])
-
-    def labels(self) -> list[str]:
-        """Classes of the videos, sorted."""
-        return sorted({name for video in list(self._videos.values()) if video.label for name in video.label.classes})
-
-    def recipes(self) -> list[FeatureRecipe]:
-        """Recipes of the videos, by name."""
-        found = {key.recipe for video in list(self._videos.values()) for key in video.keys}
-        return sorted(found, key=lambda recipe: (recipe.name, recipe.fingerprint))
 
     def neighbours(self, video: Video) -> tuple[Video | None, Video | None]:
         """The video before and after, by name."""
@@ -225,6 +220,9 @@ class Catalog:
         self._videos = {
             i: Video(infos[i], tuple(keys[i]), labels.get(i), order[i]) for i in sorted(order, key=lambda i: order[i])
         }
+        self.labels = tuple(sorted({name for v in self._videos.values() if v.label for name in v.label.classes}))
+        used = {key.recipe for video in self._videos.values() for key in video.keys}
+        self.recipes = tuple(sorted(used, key=lambda one: (one.name, one.fingerprint)))
         self._stamp, self.version = stamps, self.version + 1
 
     def _labels(self, ids: Sequence[str]) -> dict[str, Label]:
