@@ -21,14 +21,14 @@ from vidlang.core.errors import BadInput
 from vidlang.encoders.clip import ClipEncoder, load_encoder
 from vidlang.encoders.motion_pooling import FLOOR
 from vidlang.encoders.towers import ConvolutionalTower
-from vidlang.encoders.weights import load_both_towers, locate
+from vidlang.encoders.weights import load_both_towers, load_dual, locate
 from vidlang.nn.region_pooling import rmac
 
 SIDE, GRID, DIM = 128, 4, 12
 
 
-@pytest.fixture(scope="module")
-def dual(tiny_tokenizer) -> VisionTextDualEncoderModel:
+@pytest.fixture(scope="module", params=[True, False], ids=["tensorflow's padding", "even padding"])
+def dual(request, tiny_tokenizer) -> VisionTextDualEncoderModel:
     """Random weights, and statistics of normalisation that change every channel."""
     torch.manual_seed(0)
     end = tiny_tokenizer.eos_token_id
@@ -37,7 +37,7 @@ def dual(tiny_tokenizer) -> VisionTextDualEncoderModel:
         num_attention_heads=2, projection_dim=DIM, bos_token_id=tiny_tokenizer.bos_token_id, eos_token_id=end,
         pad_token_id=end,
     )  # fmt: skip
-    vision = MobileNetV2Config(image_size=SIDE, depth_multiplier=0.35, tf_padding=False, hidden_size=1280)
+    vision = MobileNetV2Config(image_size=SIDE, depth_multiplier=0.35, tf_padding=request.param, hidden_size=1280)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(vision, text, projection_dim=DIM)
     model = VisionTextDualEncoderModel(config).eval()
     for module in model.modules():
@@ -131,6 +131,15 @@ def test_folding_leaves_no_normalisation(dual_folder):
     encoder = load_encoder(str(dual_folder), device="cpu")
     assert isinstance(encoder.tower, ConvolutionalTower)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in encoder.tower.vision.modules())
+
+
+def test_padding_is_transformers_own_for_odd_sides_too(dual, dual_folder):
+    pixels = torch.randn(2, 3, 99, 130, generator=torch.Generator().manual_seed(2))
+    tower = ConvolutionalTower(load_dual(locate(str(dual_folder))))
+    with torch.inference_mode():
+        expected = dual.vision_model(pixel_values=pixels).last_hidden_state
+        actual = tower.last_map(pixels)
+    assert_allclose(actual.numpy(), expected.numpy(), atol=1e-4 * float(expected.abs().max()))
 
 
 def test_another_pair_of_towers_is_refused(dual_folder, tmp_path):
