@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 
-def random_crop(image: Image.Image, rng: np.random.Generator, size: int, least: float = 0.15) -> Image.Image:
+def random_crop(image: Image.Image, rng: np.random.Generator, size: int, least: float = 0.1) -> Image.Image:
     """A square-ish crop of ``least``..1 of the area, resized to size x size, flipped half the time."""
     width, height = image.size
-    if rng.random() < 0.25:  # the crop that inference makes: the central square
-        side = min(width, height)
+    if rng.random() < 0.35:  # nearly the crop that inference makes: seven eighths of the central square
+        side = min(width, height) * rng.uniform(0.82, 0.95)
         box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
     else:
         area, aspect = width * height * rng.uniform(least, 1), math.exp(rng.uniform(-0.3, 0.3))
@@ -45,13 +45,28 @@ def night(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
+def motion_blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The camera, or all that it sees, moves a little while the shutter is open."""
+    across, down = rng.normal(0, 1, 2) * max(image.size) / 40
+    total = np.zeros((image.height, image.width, 3), np.float32)
+    steps = np.linspace(-0.5, 0.5, 5)
+    for step in steps:
+        moved = image.transform(
+            image.size, Image.Transform.AFFINE, (1, 0, across * step, 0, 1, down * step), Image.Resampling.BILINEAR
+        )
+        total += np.asarray(moved, np.float32)
+    return Image.fromarray((total / len(steps)).astype(np.uint8))
+
+
 def degrade(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) -> Image.Image:
-    """Colour jitter, grey, blur, small size, night and JPEG, each with its own probability times ``strength``."""
+    """Colours, grey, motion and lens blur, small size, night and JPEG, each with a probability times ``strength``."""
     if rng.random() < 0.6 * strength:
         for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             image = enhancer(image).enhance(rng.uniform(0.6, 1.4))
     if rng.random() < 0.12 * strength:
         image = image.convert("L").convert("RGB")
+    if rng.random() < 0.1 * strength:
+        image = motion_blur(image, rng)
     if rng.random() < 0.15 * strength:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5)))
     if rng.random() < 0.2 * strength:

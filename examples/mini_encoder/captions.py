@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     "person walking": ("a person walking", "someone walking", "a pedestrian", "a man walking past the camera"),
     "pedestrians": ("pedestrians", "people walking on a pavement", "people crossing a square",
                     "passers-by on a street"),
+    "walking figures": ("people walking", "people walking by", "ordinary life on a camera", "figures walking",
+                        "a calm scene with people"),
     "crowd": ("a crowd", "a crowd of people", "many people", "a busy place"),
     "traffic": ("traffic", "cars", "cars driving on a road", "a highway with cars", "vehicles on a street"),
     "crash": ("a car crash", "car accident", "a road accident", "two cars colliding", "a vehicle collision"),
@@ -34,9 +37,55 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
     "empty": ("an empty scene", "nobody there", "an empty place", "a background"),
 }  # fmt: skip
 
-# Themes that images are never taught. Labels of 140 fight clips are learnt by heart: zero-shot AUC 0.94 on those clips,
-# 0.42 on others; and features that contain the answers of their training clips are no ground to judge a classifier on.
-UNTAUGHT = ("fight", "normal")
+PLACE_PHRASES: dict[str, tuple[str, ...]] = {
+    "street": ("a street", "on a street", "a road in a city", "outdoors on a street"),
+    "parking lot": ("a parking lot", "in a car park", "parked cars"),
+    "corridor": ("a corridor", "in a hallway", "indoors in a corridor"),
+    "square": ("a square", "on a town square", "an open place outdoors"),
+}  # fmt: skip
+LIGHT_PHRASES: dict[str, tuple[str, ...]] = {
+    "day": ("by day", "in daylight", "a bright scene"),
+    "dusk": ("at dusk", "in the evening", "dim light"),
+    "night": ("at night", "in the dark", "a dark scene"),
+}  # fmt: skip
+
+
+WHO_PHRASES: dict[str, tuple[str, ...]] = {
+    "people": ("a person", "people", "human beings", "somebody", "a man or a woman"),
+    "vehicles": ("a vehicle", "vehicles", "cars", "a car on a road"),
+    "animals": ("an animal", "animals", "wildlife"),
+    "nobody": ("nobody", "no people", "nothing and nobody"),
+}  # fmt: skip
+WHO = {
+    "people": ("fight", "normal", "walking figures", "person walking", "pedestrians", "crowd", "person fallen",
+               "arm wrestling", "dog walking", "cooking", "pool cleaning", "makeup", "weightlifting"),
+    "vehicles": ("traffic", "crash"),
+    "animals": ("bears", "orangutan"),
+    "nobody": ("empty", "shapes"),
+}  # fmt: skip
+"""Concepts that show them."""
+
+# tables of phrasings in the order of a shard's caption columns, and who is seen, which follows from the first
+TABLES = (CONCEPTS, PLACE_PHRASES, LIGHT_PHRASES, WHO_PHRASES)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is known of an image; None where nothing is."""
+
+    concept: str | None
+    place: str | None = None
+    light: str | None = None
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Rows of CONCEPTS, PLACE_PHRASES and LIGHT_PHRASES; -1 for none."""
+        names = (self.concept, self.place, self.light)
+        concept, place, light = (
+            -1 if name is None else list(table).index(name) for table, name in zip(TABLES, names, strict=False)
+        )
+        return concept, place, light
+
 
 CLASS_TEMPLATES = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "a video of a {}", "a {} in the scene")
 
@@ -93,6 +142,19 @@ unconscious dead alive alone together inside outside near behind front above bel
 forward backward around through across along against during while before after happens happening shows showing appears
 something someone somebody nobody nothing anything everyone another other
 """
+
+
+def with_who(captions: np.ndarray) -> np.ndarray:
+    """Caption columns [N, 3] with the row of WHO_PHRASES as a fourth, -1 where nothing is known; int64 [N, 4]."""
+    row_of = {concept: row for row, concepts in enumerate(WHO.values()) for concept in concepts}
+    who = np.array([row_of.get(concept, -1) for concept in CONCEPTS] + [-1])  # -1 picks the last
+    return np.concatenate([captions.astype(np.int64), who[captions[:, :1]]], axis=1)
+
+
+def read_hypernyms() -> dict[str, list[int]]:
+    """Broader name → rows of the teacher's classes under it."""
+    names: dict[str, list[int]] = json.loads((Path(__file__).parent / "hypernyms.json").read_text())
+    return names
 
 
 def read_imagenet_names(teacher: Path) -> list[tuple[str, ...]]:

@@ -17,23 +17,23 @@ import torch
 import torch.nn.functional as F
 from architecture import IMAGE_SIZE, build_model, build_processor
 from captions import read_imagenet_names
-from frames import read_evenly, read_frames, spread
+from frames import PHOTO_ENDINGS, photo_source, read_evenly, read_frames, spread
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from splits import TEST_FIRST, TRAIN_LAST, held_out_videos, surv_videos
+from splits import RETRIEVAL_TEXTS, TEST_FIRST, TRAIN_LAST, held_out_videos, surv_videos
 from torch import Tensor
 from transformers import (
     AutoImageProcessor,
-    CLIPModel,
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
     MobileNetV2ForImageClassification,
 )
+from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import VisionTextDualEncoderModel
 
 Frames = list[np.ndarray]  # uint8 [H, W, 3] each
 Encode = Callable[[Frames], np.ndarray]  # frames → [N, D]
@@ -43,7 +43,7 @@ Encode = Callable[[Frames], np.ndarray]  # frames → [N, D]
 class Contestant:
     name: str
     encode: Encode
-    clip: CLIPModel | None = None
+    clip: VisionTextDualEncoderModel | None = None
 
 
 class Batched:
@@ -61,7 +61,7 @@ class Batched:
         return np.concatenate(parts)
 
 
-def clip_contestant(name: str, model: CLIPModel) -> Contestant:
+def clip_contestant(name: str, model: VisionTextDualEncoderModel) -> Contestant:
     model = model.float().eval()
     return Contestant(name, Batched(build_processor(), lambda x: model.get_image_features(x).pooler_output), model)
 
@@ -159,8 +159,13 @@ def stability(encode: Encode, frames: Frames) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def class_agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarray, truth: np.ndarray, names: list[str],
-                    ) -> tuple[float, float]:  # fmt: skip
+def class_agreement(
+    clip: VisionTextDualEncoderModel,
+    tokenizer: CLIPTokenizer,
+    images: np.ndarray,
+    truth: np.ndarray,
+    names: list[str],
+) -> tuple[float, float]:
     """Share of frames whose teacher's class is the nearest / among the five nearest of the 1,000 class texts."""
     texts = tokenizer([f"a photo of a {name}" for name in names], padding=True, truncation=True, return_tensors="pt")
     vectors = F.normalize(clip.get_text_features(**texts).pooler_output, dim=-1).numpy()
@@ -169,17 +174,28 @@ def class_agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, images: np.ndarra
 
 
 @torch.inference_mode()
-def zero_shot_fight(clip: CLIPModel, tokenizer: CLIPTokenizer, means: np.ndarray, labels: np.ndarray) -> float:
-    """AUC of "fighting" against "normal" with no classifier at all."""
-    texts = tokenizer(["people fighting", "normal"], padding=True, return_tensors="pt")
-    fight, normal = F.normalize(clip.get_text_features(**texts).pooler_output, dim=-1).numpy()
+def read(clip: VisionTextDualEncoderModel, tokenizer: CLIPTokenizer, texts: list[str]) -> np.ndarray:
+    """Unit text features [C, D]."""
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    return F.normalize(clip.get_text_features(**tokens).pooler_output, dim=-1).numpy()
+
+
+def zero_shot_fight(texts: np.ndarray, means: np.ndarray, labels: np.ndarray) -> float:
+    """AUC of "people fighting" against "people walking" with no classifier at all."""
+    fight, normal = texts
     return float(roc_auc_score(labels, unit(means) @ (fight - normal)))
+
+
+def text_ranks(texts: np.ndarray, means: np.ndarray, wanted: Iterable[int]) -> list[int]:
+    """Rank, from 1, of the video that each text means among all; the mean of all videos is taken away first."""
+    cosines = texts @ unit(unit(means) - unit(means).mean(0)).T
+    return [int((row > row[index]).sum()) + 1 for row, index in zip(cosines, wanted, strict=True)]
 
 
 class Judge:
     """Holds the held-out material, decoded once."""
 
-    def __init__(self, data: Path, models: Path, tokenizer: CLIPTokenizer) -> None:
+    def __init__(self, data: Path, models: Path, tokenizer: CLIPTokenizer, photos: list[Path]) -> None:
         self.tokenizer = tokenizer
         self.names = [synonyms[0] for synonyms in read_imagenet_names(models / "mobilenet_v2")]
         videos = surv_videos(data, 1, 100)
@@ -189,7 +205,12 @@ class Judge:
         gallery = [*sorted((data / "near_dup").glob("*.mp4")), *sorted((data / "clips").glob("*.*"))]
         self.group = np.array([path.name.startswith("chair-") for path in gallery])
         self.gallery = [[f for f in read_frames(path, every=16, short_side=256)] for path in gallery]
+        self.names_of_gallery = [path.name for path in gallery]
         self.held_out = self.mixed_frames(data)
+        files = [
+            path for folder in photos for path in sorted(folder.rglob("*")) if path.suffix.lower() in PHOTO_ENDINGS
+        ]
+        self.photos = [photo_source(path, 320).frames[0] for path in files]
 
     def mixed_frames(self, data: Path) -> Frames:
         """Up to four frames of every held-out video."""
@@ -199,23 +220,39 @@ class Judge:
             frames += [read[i] for i in spread(len(read), 24 if "charades" in path.name else 4)]
         return frames
 
-    def judge(self, contestant: Contestant, teacher_classes: np.ndarray) -> dict[str, float]:
-        surv = video_means(contestant.encode, self.surv)
+    def judge(self, contestant: Contestant, classes: dict[str, np.ndarray]) -> dict[str, float]:
+        """classes: the teacher's class of each held-out frame and photograph"""
+        surv, gallery = video_means(contestant.encode, self.surv), video_means(contestant.encode, self.gallery)
         row = fight_aucs(surv, self.labels, self.numbers)
-        row["near-duplicate mAP"] = mean_average_precision(video_means(contestant.encode, self.gallery), self.group)
+        row["near-duplicate mAP"] = mean_average_precision(gallery, self.group)
         if contestant.clip is not None:
-            test = self.numbers >= TEST_FIRST
-            row["zero-shot fight AUC, files 73-100"] = zero_shot_fight(
-                contestant.clip, self.tokenizer, surv[test], self.labels[test]
-            )
-            images = contestant.encode(self.held_out)
-            top = class_agreement(contestant.clip, self.tokenizer, images, teacher_classes, self.names)
-            row["class agreement, top 1"], row["class agreement, top 5"] = top
+            row |= self.judge_words(contestant, contestant.clip, surv, gallery, classes)
         return row | stability(contestant.encode, self.held_out[::2])
+
+    def judge_words(
+        self,
+        contestant: Contestant,
+        clip: VisionTextDualEncoderModel,
+        surv: np.ndarray,
+        gallery: np.ndarray,
+        classes: dict[str, np.ndarray],
+    ) -> dict[str, float]:
+        test = self.numbers >= TEST_FIRST
+        pair = read(clip, self.tokenizer, ["people fighting", "people walking"])
+        row = {"zero-shot fight AUC, files 73-100": zero_shot_fight(pair, surv[test], self.labels[test])}
+        for name, frames in (("frames", self.held_out), ("photographs", self.photos)):
+            if frames:
+                top = class_agreement(clip, self.tokenizer, contestant.encode(frames), classes[name], self.names)
+                row[f"class agreement on {name}, top 1"], row[f"class agreement on {name}, top 5"] = top
+        wanted = [self.names_of_gallery.index(name) for name in RETRIEVAL_TEXTS.values()]
+        ranks = text_ranks(read(clip, self.tokenizer, list(RETRIEVAL_TEXTS)), gallery, wanted)
+        row["text to video: median rank"] = float(np.median(ranks))
+        row["text to video: among the first 5"] = float(np.mean([rank <= 5 for rank in ranks]))
+        return row
 
 
 @torch.inference_mode()
-def times_faster_than_vit_b16(clip: CLIPModel, batch: int = 16) -> float:
+def times_faster_than_vit_b16(clip: VisionTextDualEncoderModel, batch: int = 16) -> float:
     """Images per second of one thread, divided by those of an untrained ViT-B/16; CPU seconds, best of three each."""
     large = CLIPVisionModelWithProjection(
         CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
@@ -264,6 +301,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder with mobilenet_v2/")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the trained encoder")
+    parser.add_argument("--photos", type=Path, nargs="*", default=[], help="folders of photographs never trained on")
     parser.add_argument("--seeds", type=int, default=3, help="untrained encoders to compare with")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -271,16 +309,20 @@ def main() -> None:
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore")
     tokenizer = CLIPTokenizer.from_pretrained(args.encoder)
-    judge = Judge(args.data, args.models, tokenizer)
+    judge = Judge(args.data, args.models, tokenizer, args.photos)
     teacher, classify = teacher_contestant(args.models)
-    classes = classify(judge.held_out).argmax(-1)
-    mini = clip_contestant("mini", CLIPModel.from_pretrained(args.encoder))
+    classes = {
+        name: classify(frames).argmax(-1) if frames else np.zeros(0, int)
+        for name, frames in (("frames", judge.held_out), ("photographs", judge.photos))
+    }
+    mini = clip_contestant("mini", VisionTextDualEncoderModel.from_pretrained(args.encoder))
     rows = {c.name: judge.judge(c, classes) for c in (mini, teacher)}
     untrained = [
         judge.judge(clip_contestant(f"untrained {seed}", build_model(tokenizer, seed)), classes)
         for seed in range(100, 100 + args.seeds)
     ]
-    print(f"{len(judge.held_out)} held-out frames, {int(judge.group.sum())} near-duplicates, {len(judge.group)} videos")
+    held_out = f"{len(judge.held_out)} held-out frames, {len(judge.photos)} photographs"
+    print(f"{held_out}, {int(judge.group.sum())} near-duplicates, {len(judge.group)} videos")
     print(table(rows, untrained))
     if mini.clip is not None:
         print(f"\n{times_faster_than_vit_b16(mini.clip):.0f} times the images per second of ViT-B/16 on one thread")

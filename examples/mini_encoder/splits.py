@@ -64,3 +64,19 @@ def held_out_videos(data: Path) -> list[Path]:
         data / "clips" / "charades.mp4",
         *sorted((data / "clips" / "signs").glob("*.mkv")),
     ]
+
+
+# text → the one video of clips/ and near_dup/ that it means; of the last three no frame was trained on
+RETRIEVAL_TEXTS = {
+    "a man lifting weights": "weightlifting.mp4",
+    "a person walking a dog": "dog_walking.mp4",
+    "bears": "bears.mp4",
+    "an orangutan": "orangutan.mp4",
+    "cooking a pancake": "flipping_a_pancake.mkv",
+    "cleaning a swimming pool": "pool_cleaning.mp4",
+    "two men arm wrestling": "arm_wrestling_broken_end.mp4",
+    "cars in a parking lot": "car-detection.mp4",
+    "cars on a highway": "highway_mpeg4.avi",
+    "a chair": "chair-orig-22-sd-bar.mp4",
+    "a person in a kitchen": "charades.mp4",
+}
