@@ -6,12 +6,14 @@ They also stand in the help of ``vidlang``.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import difflib
 import io
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -138,10 +140,31 @@ def _give_memory_back() -> None:
         return
 
 
+def only_with(words: Sequence[str]) -> typer.Typer:
+    """The app with the one command that the words name, or whole: typer takes long to build what is not asked for."""
+    name = next((word for word in words if not word.startswith("-")), None)
+    commands = [known for known in app.registered_commands if known.name == name]
+    groups = [known for known in app.registered_groups if known.name == name]
+    if not commands and not groups:
+        return app
+    small = copy.copy(app)
+    small.registered_commands, small.registered_groups = commands, groups
+    return small
+
+
+def _words() -> list[str]:
+    """What stands behind ``vidlang``; where a shell asks for completions, what stands before the cursor."""
+    if "_VIDLANG_COMPLETE" not in os.environ:
+        return sys.argv[1:]
+    line = os.environ.get("_TYPER_COMPLETE_ARGS", "").split() or os.environ.get("COMP_WORDS", "").split()
+    return line[1:-1]  # the last word is not finished
+
+
 def _exit_code() -> int:
     verbose = "--verbose" in sys.argv or "-v" in sys.argv
     try:
-        code = app(prog_name="vidlang", standalone_mode=False)  # so that errors come here and not in a box
+        # not standalone, so that errors come here and not in a box
+        code = only_with(_words())(prog_name="vidlang", standalone_mode=False)
     except SystemExit as leaving:  # how completion ends
         return leaving.code if isinstance(leaving.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
