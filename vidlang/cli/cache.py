@@ -427,7 +427,7 @@ def pack(
         say(said)
 
 
-@app.command(rich_help_panel=KEEP, no_args_is_help=True)
+@app.command(rich_help_panel=KEEP)
 def rm(
     videos: VideosArgument = None,
     recipe: FilterOption = None,
