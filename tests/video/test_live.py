@@ -50,9 +50,9 @@ def film(tmp_path: Path) -> Callable[..., Path]:
 
 
 def events_of(reader: LiveReader, until: Callable[[list], bool] = lambda events: False) -> list:
-    """Everything but ticks, up to the end or until enough has come, 20 s at most."""
+    """Everything but ticks, up to the end or until enough has come, a minute at most."""
     events: list = []
-    longest = time.monotonic() + 20
+    longest = time.monotonic() + 60
     with reader:
         for event in reader:
             if not isinstance(event, live.Tick):
@@ -157,6 +157,18 @@ def test_a_fifo_whose_writer_goes_and_comes_back(film, tmp_path):
     assert starts[30] >= frames[29].end + 0.5  # the wait of about one second lies between them
     assert np.allclose(np.diff(starts[30:]), 1 / RATE, atol=1e-4)
     assert all(abs(float(f.to_rgb().mean()) - shade(i)) < 4 for i, f in enumerate(frames))
+
+
+def test_stdin_is_read_to_its_end(film):
+    path, before = film("a.ts", 30), os.dup(0)
+    try:
+        with path.open("rb") as file:
+            os.dup2(file.fileno(), 0)
+        events = events_of(LiveReader(parse_source("-")))
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+    assert len(frames_of(events)) == 30 and events[-1] == Ended("end") and events[0].name == "stdin"
 
 
 @contextlib.contextmanager
