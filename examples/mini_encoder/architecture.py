@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPTokenizer
 from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.mobilenet_v2.configuration_mobilenet_v2 import MobileNetV2Config
+from transformers.models.mobilenet_v2.modeling_mobilenet_v2 import MobileNetV2ConvLayer
 from transformers.models.vision_text_dual_encoder.configuration_vision_text_dual_encoder import (
     VisionTextDualEncoderConfig,
 )
@@ -39,6 +41,15 @@ def build_model(tokenizer: CLIPTokenizer, seed: int) -> VisionTextDualEncoderMod
 def take_teachers_eyes(model: VisionTextDualEncoderModel, teacher: nn.Module) -> None:
     """The image tower starts as MobileNetV2 itself, trained on ImageNet at 224 pixels."""
     model.vision_model.load_state_dict(teacher.mobilenet_v2.state_dict())
+
+
+def pad_by_need(tower: nn.Module) -> None:
+    """Lets convolutions without a stride pad themselves, as they would be padded anyway; saves a copy of each map."""
+    for module in tower.modules():
+        if isinstance(module, MobileNetV2ConvLayer) and module.convolution.stride == (1, 1):
+            module.convolution.padding = tuple(side // 2 for side in module.convolution.kernel_size)
+            module.config = copy(module.config)
+            module.config.tf_padding = False
 
 
 def normalise(pixels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from architecture import FEATURES, build_model, export, normalise
+from architecture import FEATURES, build_model, export, normalise, pad_by_need
 from captions import CLASS_TEMPLATES, TABLES, read_imagenet_names, with_who
 from crops import Crops
 from image import optimiser_of, schedule
@@ -32,6 +32,7 @@ logger = logging.getLogger("mini_encoder")
 @torch.inference_mode()
 def see(model: VisionTextDualEncoderModel, crops: Crops, view: int, batch: int = 32) -> Tensor:
     """Features [N, 1280] of one view of every crop."""
+    pad_by_need(model.vision_model)
     rows = []
     for start in range(0, len(crops), batch):
         images = np.stack([crops.image(row, view) for row in range(start, min(start + batch, len(crops)))])

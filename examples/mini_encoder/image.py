@@ -1,4 +1,4 @@
-"""Stage "image": the tower keeps what the teacher sees, at three quarters of the pixels and through grey, blur, night and compression.
+"""Stage "image": the tower keeps what the teacher sees, with fewer pixels and through grey, blur, night and compression.
 
 The tower starts with the teacher's own weights. What it has to learn is to say at 192 pixels, of a degraded picture,
 what the teacher says at 224 of the clean one: the same features, and with them the same classes.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from architecture import build_model, take_teachers_eyes
+from architecture import build_model, pad_by_need, take_teachers_eyes
 from crops import Batch, Crops
 from teacher import load_teacher
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class Eyes(nn.Module):
 
     def __init__(self, tower: MobileNetV2Model, classifier: nn.Linear, mean: Tensor, std: Tensor) -> None:
         super().__init__()
+        pad_by_need(tower)
         self.tower = tower.to(memory_format=torch.channels_last)
         self.classifier = classifier.requires_grad_(False)
         self.register_buffer("mean", mean)
