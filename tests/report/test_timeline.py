@@ -195,3 +195,10 @@ def test_matplotlib_is_loaded_only_for_pictures_and_settings_stay():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("form", "head"), [("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_pictures_for_print_are_whole_and_carry_no_date(form, head):
+    scores = scores_of([0.1, 0.9, 0.2])
+    first, second = (timeline_png(scores, threshold=0.5, note="weak", form=form) for _ in range(2))
+    assert first.startswith(head) and first == second
