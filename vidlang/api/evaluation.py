@@ -25,6 +25,8 @@ def evaluate_anomaly(
     normal: str | None = None,
     detection: Literal["clean", "reference"] = "clean",
     allow_missing: bool = False,
+    plot: PathLike | None = None,
+    report: PathLike | None = None,
     workspace: WorkspaceLike = None,
 ) -> AnomalyReport:
     """Frame AUC, AP, AUC on abnormal videos, per class, video AUC, detection mAP.
@@ -35,6 +37,7 @@ def evaluate_anomaly(
         BadInput: no results, no labels, or videos that do not pair up.
     """
     from vidlang.workflows.evaluate import evaluate_anomaly as run
+    from vidlang.workflows.evaluate_targets import PictureTargets
 
     return run(
         place_of(workspace),
@@ -44,6 +47,7 @@ def evaluate_anomaly(
         normal=normal,
         detection=detection,
         allow_missing=allow_missing,
+        pictures=PictureTargets(path_of(plot), path_of(report)),
     )
 
 
@@ -53,6 +57,8 @@ def evaluate_retrieval(
     truth: PathLike | None = None,
     pairs: PathLike | None = None,
     mode: Literal["clean", "reference"] = "clean",
+    plot: PathLike | None = None,
+    report: PathLike | None = None,
     workspace: WorkspaceLike = None,
 ) -> RetrievalReport:
     """mAP, micro-AP and recall of rankings.
@@ -64,8 +70,16 @@ def evaluate_retrieval(
         BadInput: no results, no truth, or videos that do not pair up.
     """
     from vidlang.workflows.evaluate_retrieval import evaluate_retrieval as run
+    from vidlang.workflows.evaluate_targets import PictureTargets
 
-    return run(place_of(workspace), path_of(results), truth=path_of(truth), pairs=path_of(pairs), mode=mode)
+    return run(
+        place_of(workspace),
+        path_of(results),
+        truth=path_of(truth),
+        pairs=path_of(pairs),
+        mode=mode,
+        pictures=PictureTargets(path_of(plot), path_of(report)),
+    )
 
 
 def evaluate_localization(
@@ -78,6 +92,8 @@ def evaluate_localization(
     ap: Literal["interp", "hits"] = "interp",
     outside: Literal["wrong", "drop"] = "wrong",
     ambiguous: PathLike | None = None,
+    plot: PathLike | None = None,
+    report: PathLike | None = None,
     workspace: WorkspaceLike = None,
 ) -> LocalizationReport:
     """mAP of action segments at tIoU thresholds, by the rules of ActivityNet and THUMOS14.
@@ -90,6 +106,7 @@ def evaluate_localization(
     """
     from vidlang.workflows.evaluate_localization import evaluate_localization as run
     from vidlang.workflows.evaluate_localization import thresholds_of
+    from vidlang.workflows.evaluate_targets import PictureTargets
 
     return run(
         place_of(workspace),
@@ -101,6 +118,7 @@ def evaluate_localization(
         area=ap,
         ambiguous=path_of(ambiguous),
         outside=outside,
+        pictures=PictureTargets(path_of(plot), path_of(report)),
     )
 
 
@@ -115,6 +133,8 @@ def evaluate_representation(
     clips: int = 10,
     encoder: str | None = None,
     workers: int | None = None,
+    plot: PathLike | None = None,
+    report: PathLike | None = None,
     device: str | None = None,
     workspace: WorkspaceLike = None,
     progress: ProgressLike = False,
@@ -126,6 +146,7 @@ def evaluate_representation(
     """
     from vidlang.workflows.evaluate_representation import RepresentationOptions
     from vidlang.workflows.evaluate_representation import evaluate_representation as run
+    from vidlang.workflows.evaluate_targets import PictureTargets
 
     place = place_of(workspace)
     options = RepresentationOptions(
@@ -139,7 +160,8 @@ def evaluate_representation(
         num_workers=workers,
         device=device or place.settings.device,
     )
-    return run([Path(path) for path in paths_of(videos)], place, options, progress_of(progress))
+    pictures = PictureTargets(path_of(plot), path_of(report))
+    return run([Path(path) for path in paths_of(videos)], place, options, progress_of(progress), pictures)
 
 
 def evaluate_background(
@@ -158,6 +180,8 @@ def evaluate_background(
     frame_rate: float | None = None,
     batch_size: int = 32,
     workers: int | None = None,
+    plot: PathLike | None = None,
+    report: PathLike | None = None,
     device: str | None = None,
     workspace: WorkspaceLike = None,
     progress: ProgressLike = False,
@@ -170,6 +194,7 @@ def evaluate_background(
     from vidlang.methods.fame.options import MaskOptions
     from vidlang.workflows.evaluate_background import BackgroundOptions
     from vidlang.workflows.evaluate_background import evaluate_background as run
+    from vidlang.workflows.evaluate_targets import PictureTargets
     from vidlang.workflows.extract import ExtractOptions
 
     place = place_of(workspace)
@@ -187,7 +212,8 @@ def evaluate_background(
         device=device or place.settings.device,
     )
     extraction = ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate)
-    return run(paths_of(paths), place, options, extraction, progress_of(progress))
+    pictures = PictureTargets(path_of(plot), path_of(report))
+    return run(paths_of(paths), place, options, extraction, progress_of(progress), pictures)
 
 
 @overload

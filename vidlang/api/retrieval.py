@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidlang.api.common import (
@@ -16,6 +17,7 @@ from vidlang.api.common import (
     progress_of,
 )
 from vidlang.api.results import RetrieveResult
+from vidlang.core import BadInput
 from vidlang.core.features import Borders, Colour, Pick, Precision, RowKind
 from vidlang.workflows.duplicates import find_duplicates as run_duplicates
 from vidlang.workflows.extract import ExtractOptions
@@ -23,6 +25,7 @@ from vidlang.workflows.gallery import GalleryOptions, open_gallery
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.retrieve import RetrieveOptions
 from vidlang.workflows.retrieve import retrieve as run
+from vidlang.workflows.retrieve_report import ReportOptions
 from vidlang.workflows.search import SearchOptions
 
 if TYPE_CHECKING:
@@ -58,6 +61,9 @@ def retrieve(
     index_dtype: IndexDtype = "float32",
     complete: bool = False,
     plot: bool = False,
+    report: PathLike | None = None,
+    embed: bool = False,
+    videos: Paths | None = None,
     out: PathLike | None = None,
     encoder: str | None = None,
     stride: int | None = None,
@@ -78,6 +84,7 @@ def retrieve(
     """The nearest cached videos to videos, images or texts, and which seconds match.
 
     text: words to look for, or several such; the gallery is what the cache holds
+    videos: where the page ``report`` finds the files of the gallery
 
     Raises:
         BadInput, MissingFeatures, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be asked at all. A query
@@ -106,6 +113,7 @@ def retrieve(
         use_rejections=not with_rejected,
         complete=complete,
         plot=plot,
+        report=_page(report, embed, videos),
         out=path_of(out),
     )
     recipe = RecipeChanges(
@@ -129,6 +137,9 @@ def find_duplicates(
     threshold: float | None = None,
     max_false_positives: float | None = None,
     segments: bool = True,
+    report: PathLike | None = None,
+    embed: bool = False,
+    videos: Paths | None = None,
     checkpoint: PathLike | None = None,
     whitening: Whitening = "auto",
     components: int | None = None,
@@ -164,6 +175,7 @@ def find_duplicates(
         search=SearchOptions(similarity=similarity, threshold=threshold, segments=segments),
         max_false_positives=max_false_positives,
         use_rejections=not with_rejected,
+        report=_page(report, embed, videos),
         out=path_of(out),
     )
     recipe = RecipeChanges(encoder=encoder, stride=stride, fps=fps, features=features, borders=borders, colour=colour)
@@ -224,3 +236,11 @@ def index(
     )
     _, report = open_gallery(place, options, recipe, progress_of(progress), rebuild=rebuild, prune=prune)
     return report
+
+
+def _page(report: PathLike | None, embed: bool, videos: Paths | None) -> ReportOptions | None:
+    if report is not None:
+        return ReportOptions(Path(report), embed, tuple(Path(path) for path in paths_of(videos)))
+    if embed or videos:
+        raise BadInput(f"{'embed' if embed else 'videos'} belongs to a page; say which: report='page.html'.")
+    return None
