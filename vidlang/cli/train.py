@@ -36,7 +36,7 @@ from vidlang.cli.options import (
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
 from vidlang.cli.retrieve import ComponentsOption
-from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, fame
+from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, NameOption, ResumeOption, fame
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
@@ -87,14 +87,8 @@ def vadclip(
     seeds: Annotated[
         int, typer.Option(min=1, help="Train so often; report mean and spread.", metavar="N", rich_help_panel=TRAINING)
     ] = 1,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
-    ] = False,
+    name: NameOption = None,
+    resume: ResumeOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -238,14 +232,8 @@ def tca(
             rich_help_panel=VIDEOS,
         ),
     ] = 0.2,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
-    ] = False,
+    name: NameOption = None,
+    resume: ResumeOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -368,14 +356,8 @@ def wtal(
             rich_help_panel=TRAINING,
         ),
     ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
-    ] = False,
+    name: NameOption = None,
+    resume: ResumeOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,

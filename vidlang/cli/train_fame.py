@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from vidlang.workflows.video_networks import TrainFameReport
 
 TRAINING = "Training"
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
+]
 
 FamePresetChoice = Enum("FamePresetChoice", {name: name for name in PRESETS}, type=str)  # type: ignore[misc]
 
@@ -82,14 +90,8 @@ def fame(
             rich_help_panel=VIDEOS,
         ),
     ] = 0.2,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name in the registry.", show_default="time", metavar="NAME", rich_help_panel=TRAINING),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the newest unfinished run (or --name).", rich_help_panel=TRAINING),
-    ] = False,
+    name: NameOption = None,
+    resume: ResumeOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
