@@ -71,11 +71,15 @@ def test_a_text_file_named_mp4_fails_alone(vidlang, tmp_path, film):
     assert [(v["video"], v["status"]) for v in report["videos"]] == [("bad.mp4", "failed"), ("good.mp4", "skipped")]
 
 
-def test_names_that_nobody_knows_get_a_suggestion(vidlang):
+def test_names_that_nobody_knows_get_a_suggestion(vidlang, tmp_path):
     one_line(vidlang("extract", "x.mp4", "--encoder", "mimi"), 2, "mimi", "Did you mean 'mini'?")
     one_line(vidlang("models", "show", "minni"), 2, "Did you mean 'mini'?")
     one_line(vidlang("score", "x.mp4", "--checkpoint", "nothing"), 2, "no vadclip checkpoint called 'nothing'")
     one_line(vidlang("datasets", "import", "ucf-crim", "."), 2, "Did you mean 'ucf-crime'?")
+    put(tmp_path / ".vidlang", "fight/a01.mp4", "normal/b.mp4")
+    one_line(vidlang("cache", "compare", "fight/a1.mp4", "x.npy"), 1, "Did you mean 'fight/a01.mp4'?")
+    scored = ("score", "--cached", "--encoder", "mini", "--labels", "fire")
+    one_line(vidlang(*scored, "fight/a02.mp4"), 2, "Did you mean 'fight/a01.mp4'?")
 
 
 def test_a_wrong_settings_file_is_named(vidlang, tmp_path):

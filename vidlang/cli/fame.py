@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidlang.cli import complete
 from vidlang.cli.extract import FrameRateOption
 from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import (
@@ -56,6 +57,7 @@ CheckpointOption = Annotated[
         help="Name, folder, or published file of a network.",
         show_default="the newest of train fame",
         metavar="NAME",
+        autocompletion=complete.checkpoints,
         rich_help_panel=RUNNING,
     ),
 ]

@@ -51,6 +51,11 @@ class UnknownName(VidlangError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, known)
         super().__init__(f"There is no {kind} called {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'mini'?`` for a message, or nothing where no known name is close."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

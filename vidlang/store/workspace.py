@@ -13,7 +13,6 @@ as ``VIDLANG_ENCODER``.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import sys
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vidlang.core.errors import BadInput
+from vidlang.core.errors import BadInput, did_you_mean
 from vidlang.core.features import (
     Borders,
     Colour,
@@ -195,8 +194,7 @@ def _check(values: Mapping[str, Any], where: str) -> None:
     known = {f.name for f in fields(Settings)}
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, known)
             raise BadInput(f"{where} has an unknown setting {key!r}.{hint} Known: {', '.join(sorted(known))}.")
         kinds = {"stride": (int,), "fps": (int, float)}.get(key, (str,))
         if not isinstance(value, kinds) or isinstance(value, bool):

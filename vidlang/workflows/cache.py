@@ -17,6 +17,7 @@ from vidlang.core import (
     UnknownName,
     VidlangError,
 )
+from vidlang.core.errors import did_you_mean
 from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.npy import Stamps, compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
@@ -107,7 +108,8 @@ def one_key(cache: FeatureCache, video_id: str, fingerprint: str | None) -> Feat
     """
     keys = [key for key in cache.keys(find_recipe(cache, fingerprint)) if key.video_id == video_id]
     if not keys:
-        raise MissingFeatures(f"{video_id} is not in {cache.root}. vidlang cache list '*' shows what is.")
+        hint = did_you_mean(video_id, {key.video_id for key in cache.keys(find_recipe(cache, fingerprint))})
+        raise MissingFeatures(f"{video_id} is not in {cache.root}.{hint} vidlang cache list '*' shows what is.")
     if len(keys) > 1:
         prints = ", ".join(f"{key.recipe.fingerprint} ({key.recipe.name})" for key in keys)
         raise BadInput(f"{video_id} is there in {len(keys)} recipes; choose one with --recipe: {prints}.")

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vidlang.core import BadInput, FeatureRecipe, Label, Outcome
+from vidlang.core.errors import did_you_mean
 from vidlang.datasets.manifest import read_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import MINI, MINI_FOLDER, find_encoder
@@ -54,8 +55,8 @@ def cached_outcomes(
     found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
     if not found:
         raise BadInput(
-            f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}. "
-            "vidlang cache list '*' shows what is there."
+            f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}."
+            f"{did_you_mean(patterns[0], ids) if patterns else ''} vidlang cache list '*' shows what is there."
         )
     wanted = set(found) if only is None else only(found)
     return [Outcome(video_id, "skipped", "from the cache") for video_id in found if video_id in wanted]
