@@ -474,7 +474,9 @@ class LiveReader:
         except (BadVideo, SourceLost) as error:
             self._queue.put(Ended("failed", str(error)))
         except Exception as error:  # the caller's thread must hear of it
-            self._queue.put(Ended("failed", f"{type(error).__name__}: {reason_of(error, self.source)}"))
+            self._queue.put(
+                Ended("failed", f"{type(error).__name__}: {reason_of(error, self.source, self._options.timeout)}")
+            )
 
     def _read_folder(self) -> None:
         options = self._options
@@ -553,7 +555,7 @@ class LiveReader:
             else:
                 self._whole_file = self._is_whole_file(container)
         except (av.FFmpegError, OSError) as error:
-            reason = reason_of(error, self.source)
+            reason = reason_of(error, self.source, self._options.timeout)
         self._queue.put(_Close(session, reason, ends=ends or self._whole_file))
         return reason
 

@@ -146,8 +146,12 @@ def masked(text: str) -> str:
     return re.sub(rf"((?:\w*(?:{SECRET_WORDS})\w*)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
 
 
-def reason_of(error: BaseException, source: LiveSource) -> str:
-    """Why something failed, in words and without passwords."""
+def reason_of(error: BaseException, source: LiveSource, timeout: float) -> str:
+    """Why something failed, in words and without passwords. timeout: seconds after which PyAV breaks off"""
+    import av
+
+    if isinstance(error, av.ExitError):
+        return f"no data for {timeout:g} s"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return masked(text.replace(source.address, source.name))
 
@@ -213,8 +217,10 @@ def open_source(
         if descriptor is not None:
             os.close(descriptor)
         if source.kind in ("file", "folder"):
-            raise BadVideo(f"{path or source.name} does not open as a video ({reason_of(error, source)}).") from error
-        raise SourceLost(reason_of(error, source)) from None  # the cause would show the password
+            raise BadVideo(
+                f"{path or source.name} does not open as a video ({reason_of(error, source, options.timeout)})."
+            ) from error
+        raise SourceLost(reason_of(error, source, options.timeout)) from None  # the cause would show the password
 
     def close() -> None:
         container.close()
