@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, FeatureKey, Progress
+from vidlang.core import BadInput, BadVideo, FeatureKey, Progress
 from vidlang.methods.tca.informative import unit
 from vidlang.report.attention import attention_plot
 from vidlang.report.map_plot import file_kind
@@ -23,6 +25,8 @@ from vidlang.workflows.gallery import PLAIN, Gallery, GalleryOptions, open_galle
 from vidlang.workflows.matrix import position_of
 from vidlang.workflows.pictures import frames_at
 from vidlang.workflows.video_files import locate_videos
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("png", "pdf", "svg", "csv")
 EVEN = 0.01
@@ -107,7 +111,7 @@ def video_attention(
     pictures = [path for path in options.out if file_kind(path.name, FORMATS) != "csv"]
     path = locate_videos(cache, [key], options.videos).get(video_id) if pictures else None
     places = np.linspace(float(seconds[0, 0]), float(seconds[-1, 1]), STILLS * 2 + 1)[1::2]
-    frames = frames_at(path, places.tolist(), short_side=STILL_SIDE) if path is not None else []
+    frames = _frames(path, places.tolist())
     for out in options.out:
         out.parent.mkdir(parents=True, exist_ok=True)
         kind = file_kind(out.name, FORMATS) or "png"
@@ -119,6 +123,17 @@ def video_attention(
                 out, attention_plot(video_id, seconds, attention, frames, weights=weights, note=note, kind=kind)
             )
     return report
+
+
+def _frames(path: Path | None, seconds: Sequence[float]) -> list[NDArray[np.uint8]]:
+    """None where the video is not at hand or does not read; the curves are drawn all the same."""
+    if path is None:
+        return []
+    try:
+        return frames_at(path, seconds, short_side=STILL_SIDE)
+    except BadVideo as error:
+        logger.warning("no frames of %s: %s", path, error)
+        return []
 
 
 def _attention(
