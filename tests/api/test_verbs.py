@@ -106,7 +106,7 @@ def test_every_name_is_there_and_known_to_type_checkers():
 
 
 def write_square(path: Path, shade: int) -> None:
-    """A light square crosses a dark place: 34 frames, three snippets."""
+    """A light square crosses a dark place: 34 frames, two snippets."""
     frames = np.full((34, 48, 64, 3), shade, dtype=np.uint8)
     for step, frame in enumerate(frames):
         frame[10:30, step : step + 20] = 230
