@@ -19,12 +19,15 @@ import pytest
 
 from vidlang.core import BadInput
 from vidlang.core.features import Sampling
-from vidlang.video import live
+from vidlang.video import live_queue
 from vidlang.video.container import StreamFacts
-from vidlang.video.live import Ended, Gap, LiveFrame, LiveReader, Opened, Skipped, Waiting
+from vidlang.video.live import LiveReader
 from vidlang.video.live_clips import ClipRecorder
+from vidlang.video.live_clock import LiveClock
+from vidlang.video.live_events import Ended, Gap, LiveFrame, Opened, Skipped, Tick, Waiting
+from vidlang.video.live_queue import Packet, PacketQueue
 from vidlang.video.live_snippets import LiveSnippets
-from vidlang.video.live_sources import GrowingFolder, LiveOptions, masked, parse_source
+from vidlang.video.live_sources import GrowingFolder, LiveOptions, SourceLost, masked, parse_source
 from vidlang.video.reader import open_video
 from vidlang.video.snippets import open_snippets
 from vidlang.video.writer import write_video
@@ -55,7 +58,7 @@ def events_of(reader: LiveReader, until: Callable[[list], bool] = lambda events:
     longest = time.monotonic() + 60
     with reader:
         for event in reader:
-            if not isinstance(event, live.Tick):
+            if not isinstance(event, Tick):
                 events.append(event)
             if until(events) or time.monotonic() > longest:
                 break
@@ -211,7 +214,7 @@ def test_giving_up_says_why_and_shows_no_password():
 def test_waits_grow_up_to_half_a_minute(monkeypatch):
     waits: list[float] = []
     reader = LiveReader(parse_source("tcp://nowhere.invalid:1"), seed=0)
-    monkeypatch.setattr(reader, "_read_once", lambda *a, **k: (_ for _ in ()).throw(live.SourceLost("no")))
+    monkeypatch.setattr(reader, "_read_once", lambda *a, **k: (_ for _ in ()).throw(SourceLost("no")))
     monkeypatch.setattr(reader._stop, "wait", lambda s: waits.append(s) or (len(waits) >= 9 and reader._stop.set()))
     reader._read_again_and_again()
     for wait, plain in zip(waits, [1, 2, 4, 8, 16, 30, 30, 30, 30], strict=True):
@@ -287,9 +290,9 @@ def test_files_are_complete_when_newer_ones_come_or_when_they_rest(tmp_path):
 # -- clocks ----------------------------------------------------------------------------------------------------------
 
 
-def clock(offset: float = 0.0) -> live._LiveClock:
+def clock(offset: float = 0.0) -> LiveClock:
     facts = StreamFacts(0, "mpegts", "h264", "yuv420p", (8, 8), 0, 2, False, Fraction(1, 90000), RATE, 0, 0.0, 1)
-    return live._LiveClock(facts, offset, is_live=True)
+    return LiveClock(facts, offset, is_live=True)
 
 
 @pytest.mark.parametrize(
@@ -315,12 +318,12 @@ def test_a_pause_that_really_was_one_stays():
 # -- falling behind --------------------------------------------------------------------------------------------------
 
 
-def packet(moment: float, key: bool, size: int = 100) -> live._Packet:
-    return live._Packet(None, key, size, 0.0, moment)
+def packet(moment: float, key: bool, size: int = 100) -> Packet:
+    return Packet(None, key, size, 0.0, moment)
 
 
 def test_what_waits_too_long_is_dropped_up_to_a_key_frame_and_counted():
-    queue = live._Queue(longest=1.0)
+    queue = PacketQueue(longest=1.0)
     for i in range(21):  # 10 frames a second, keys at 0, 1.0, 2.0 s
         queue.put(packet(i / 10, key=i % 10 == 0))
     items = [queue.get(0) for _ in range(3)]
@@ -330,8 +333,8 @@ def test_what_waits_too_long_is_dropped_up_to_a_key_frame_and_counted():
 
 
 def test_bytes_that_wait_are_bounded(monkeypatch):
-    monkeypatch.setattr(live, "MOST_BYTES", 1000)
-    queue = live._Queue(longest=60.0)
+    monkeypatch.setattr(live_queue, "MOST_BYTES", 1000)
+    queue = PacketQueue(longest=60.0)
     for i in range(500):
         queue.put(packet(i / 100, key=i % 5 == 0))
         assert queue.num_bytes <= 1000
@@ -339,8 +342,8 @@ def test_bytes_that_wait_are_bounded(monkeypatch):
 
 
 def test_who_may_not_drop_waits(monkeypatch):
-    monkeypatch.setattr(live, "MOST_PACKETS", 3)
-    queue, put = live._Queue(longest=None), []
+    monkeypatch.setattr(live_queue, "MOST_PACKETS", 3)
+    queue, put = PacketQueue(longest=None), []
 
     def send() -> None:
         for i in range(9):

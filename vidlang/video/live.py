@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from vidlang.core.errors import BadVideo
-from vidlang.video.clock import Clock
 from vidlang.video.colour import RgbConverter
 from vidlang.video.container import StreamFacts, choose_stream, codec_name, decode, is_full_range, quarter_turns
+from vidlang.video.live_clock import LiveClock, Pace
+from vidlang.video.live_events import Ended, Gap, LiveEvent, LiveFrame, Opened, Skipped, Tick, Waiting
+from vidlang.video.live_queue import Close, Packet, PacketQueue, Session
 from vidlang.video.live_sources import (
     POLL,
     GrowingFolder,
@@ -35,211 +37,15 @@ from vidlang.video.live_sources import (
 )
 from vidlang.video.source import NEIGHBOURS_FOR_SPACING, Pixels
 
-MOST_BYTES = 64 << 20
-"""Bytes of packets that wait to be decoded, at most."""
-MOST_PACKETS = 4096
 LONGEST_WAIT = 30.0
 """Seconds between two attempts to connect, at most; the first waits are 1, 2, 4, … seconds."""
 JITTER = 0.2
 """Share by which a wait varies, so that many watchers of one recorder do not come at once."""
-JUMP = 10.0
-"""Seconds. A stamp further ahead, without that much time having passed, means that a camera's clock was set."""
 WITHOUT_KEY = 300
 """Packets after which a stream that shows no key frame is decoded all the same."""
 
-
-@dataclass(frozen=True, eq=False)
-class LiveFrame:
-    """A decoded frame that knows its place and when it ends."""
-
-    index: int
-    """Counted from the last ``Gap``."""
-    start: float
-    """Seconds since the start of the stream."""
-    end: float
-    arrived: float
-    """Seconds since the epoch when it came here."""
-    lag: float
-    """Seconds that it waited here before it was decoded."""
-    to_rgb: Callable[[], Pixels]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A source, or the next file of a folder, opened."""
-
-    name: str
-    size: tuple[int, int]
-    """(height, width) in pixels; (0, 0) where only frames tell."""
-    codec: str
-    frame_rate: float
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Frames are missing before the next one. Those before it are all handed out."""
-
-    reason: str
-    """``lost`` or ``dropped``."""
-    detail: str = ""
-    num_dropped: int = 0
-    """Frames that were dropped because nobody kept up; packets, which mostly are frames."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """The source does not come; the next attempt follows."""
-
-    seconds: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file of a folder that cannot be read."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """No frame follows."""
-
-    reason: str
-    """``end``, or ``gave up``."""
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Nothing came for a moment."""
-
-
-LiveEvent = LiveFrame | Opened | Gap | Waiting | Skipped | Ended | Tick
 PacketWatch = Callable[[Any, Any, float], None]
 """Takes the stream, the packet, and the seconds that the stream has come to."""
-
-
-@dataclass(eq=False)
-class _Session:
-    """One opening of the source, from the first packet to the last."""
-
-    stream: Any
-    close: Callable[[], None]
-    opened: Opened
-    container: str
-    continues: bool
-    """Goes on where the one before ended: the next file of a folder."""
-    facts: StreamFacts | None = None
-    convert: RgbConverter | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Packet:
-    packet: Any
-    key: bool
-    bytes: int
-    arrived: float
-    moment: float  # time.monotonic
-
-
-@dataclass(frozen=True, eq=False)
-class _Close:
-    session: _Session
-    reason: str
-    ends: bool  # nothing comes after it
-
-
-_Item = _Session | _Packet | _Close | Gap | Waiting | Skipped | Ended
-
-
-class _Queue:
-    """What waits to be decoded: bounded in packets and bytes, and where packets may be dropped in seconds too."""
-
-    def __init__(self, longest: float | None) -> None:
-        self._longest = longest
-        """Seconds that packets may wait; None: their sender waits."""
-        self._items: deque[_Item] = deque()
-        self._changed = threading.Condition()
-        self._num_dropping = 0
-        self.num_bytes = self.num_packets = 0
-        self.most_bytes = self.most_packets = 0
-        """The most that ever waited."""
-        self.stopped = False
-
-    def put(self, item: _Item) -> None:
-        """Waits while it is full, or drops."""
-        with self._changed:
-            if isinstance(item, _Packet):
-                if self._longest is None:
-                    self._changed.wait_for(lambda: self.stopped or not self._is_full())
-                elif not self._may_enter(item):
-                    return
-                self.num_packets, self.num_bytes = self.num_packets + 1, self.num_bytes + item.bytes
-                self.most_bytes = max(self.most_bytes, self.num_bytes)
-                self.most_packets = max(self.most_packets, self.num_packets)
-            else:
-                self._settle()
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def get(self, timeout: float) -> _Item | None:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._items, timeout):
-                return None
-            item = self._items.popleft()
-            if isinstance(item, _Packet):
-                self.num_packets, self.num_bytes = self.num_packets - 1, self.num_bytes - item.bytes
-                self._changed.notify_all()
-            return item
-
-    def stop(self) -> None:
-        with self._changed:
-            self.stopped = True
-            self._changed.notify_all()
-
-    def _is_full(self) -> bool:
-        return self.num_packets >= MOST_PACKETS or self.num_bytes >= MOST_BYTES
-
-    def _may_enter(self, packet: _Packet) -> bool:
-        """False for what is dropped: all packets that wait once they are too many, and then all up to a key frame."""
-        oldest = next((item for item in self._items if isinstance(item, _Packet)), None)
-        assert self._longest is not None
-        if self._is_full() or (oldest is not None and packet.moment - oldest.moment > self._longest):
-            kept = [item for item in self._items if not isinstance(item, _Packet)]
-            self._num_dropping += len(self._items) - len(kept)
-            self._items, self.num_packets, self.num_bytes = deque(kept), 0, 0
-        if self._num_dropping and not packet.key:
-            self._num_dropping += 1
-            return False
-        self._settle()
-        return True
-
-    def _settle(self) -> None:
-        if self._num_dropping:
-            self._items.append(Gap("dropped", "behind", self._num_dropping))
-            self._num_dropping = 0
-
-
-class _LiveClock:
-    """Seconds of one session, put behind what came before; a camera's clock that jumps ahead is held."""
-
-    def __init__(self, facts: StreamFacts, offset: float, *, is_live: bool) -> None:
-        self._clock = Clock(facts.time_base, facts.frame_rate)
-        self._offset, self._is_live = offset, is_live
-        self._spacing = 1 / facts.frame_rate if facts.frame_rate > 0 else 0.0
-        self._last: tuple[float, float] | None = None
-
-    def seconds(self, stamp: int | None, moment: float) -> float:
-        now = self._clock.seconds(stamp) + self._offset
-        if self._last is not None and self._is_live:
-            ahead, passed = now - self._last[0], moment - self._last[1]
-            if ahead > JUMP and passed < ahead / 2:
-                self._offset -= ahead - self._spacing
-                now = self._last[0] + self._spacing
-        self._last = (now, moment)
-        return now
 
 
 @dataclass
@@ -288,15 +94,15 @@ class LiveReader:
         self.source, self._options = source, options or LiveOptions()
         self._short_side, self._watch_packets = short_side, watch_packets
         drops = self._options.drops(source)
-        self._queue = _Queue(2 * self._options.max_lag if drops else None)
+        self._queue = PacketQueue(2 * self._options.max_lag if drops else None)
         self._stop = threading.Event()
         self._random = random.Random(seed)
         self.counts = Counts()
         self.seconds = 0.0
         """Where the stream has come to: the end of the last frame handed out."""
         self._run = _Run()
-        self._clock: _LiveClock | None = None
-        self._session: _Session | None = None
+        self._clock: LiveClock | None = None
+        self._session: Session | None = None
         self._last_moment: float | None = None
         self._num_without_key = 0
         self._num_read = 0  # packets, by the thread
@@ -339,12 +145,12 @@ class LiveReader:
                 if not self._thread.is_alive() and self._queue.get(0) is None:
                     return
                 yield Tick()
-            elif isinstance(item, _Packet):
+            elif isinstance(item, Packet):
                 yield from self._decoded(item)
-            elif isinstance(item, _Session):
+            elif isinstance(item, Session):
                 self._begin(item)
                 yield item.opened
-            elif isinstance(item, _Close):
+            elif isinstance(item, Close):
                 yield from self._end(item)
             else:
                 if isinstance(item, Gap):
@@ -356,14 +162,14 @@ class LiveReader:
 
     # -- the caller's thread: decoding -------------------------------------------------------------------------------
 
-    def _begin(self, session: _Session) -> None:
+    def _begin(self, session: Session) -> None:
         self._session, self._clock, self._num_without_key = session, None, 0
         context = session.stream.codec_context
         context.thread_type = "SLICE"  # frame threads hold frames back
         if not session.continues:
             self._run = _Run()
 
-    def _decoded(self, item: _Packet) -> Iterator[LiveFrame]:
+    def _decoded(self, item: Packet) -> Iterator[LiveFrame]:
         import av
 
         session = self._session
@@ -380,7 +186,7 @@ class LiveReader:
         for frame in frames:
             yield from self._timed(frame, item)
 
-    def _waits_for_key(self, item: _Packet) -> bool:
+    def _waits_for_key(self, item: Packet) -> bool:
         """Who joins a stream in its middle cannot decode what refers to frames before."""
         if self.source.kind in ("file", "folder") or self._num_without_key < 0:
             return False
@@ -390,14 +196,14 @@ class LiveReader:
             return False
         return True
 
-    def _timed(self, frame: Any, item: _Packet) -> Iterator[LiveFrame]:
+    def _timed(self, frame: Any, item: Packet) -> Iterator[LiveFrame]:
         session, run = self._session, self._run
         assert session is not None
         if session.facts is None:
             session.facts = _facts(session, frame)
             session.convert = RgbConverter(session.facts, self._short_side)
         if self._clock is None:
-            self._clock = _LiveClock(session.facts, self._offset(session, item), is_live=self.source.comes_back)
+            self._clock = LiveClock(session.facts, self._offset(session, item), is_live=self.source.comes_back)
         stamp = frame.dts if session.container == "avi" else frame.pts
         start = self._clock.seconds(stamp, item.moment)
         duration = float((frame.duration or 0) * session.facts.time_base)
@@ -409,7 +215,7 @@ class LiveReader:
         run.held = _Held(start, duration, item.arrived, time.monotonic() - item.moment, _converted(session, frame))
         self._last_moment = item.moment
 
-    def _offset(self, session: _Session, item: _Packet) -> float:
+    def _offset(self, session: Session, item: Packet) -> float:
         """Where the first frame of a session lies: 0, or the end of the file before, or as much later as it came."""
         if self._last_moment is None:
             return 0.0
@@ -435,7 +241,7 @@ class LiveReader:
             yield self._handed(self._run.held, self._end_of(self._run.held))
         self._run = _Run()
 
-    def _flushed(self, session: _Session) -> Iterator[LiveFrame]:
+    def _flushed(self, session: Session) -> Iterator[LiveFrame]:
         import av
 
         try:
@@ -445,9 +251,9 @@ class LiveReader:
         held, moment = self._run.held, self._last_moment
         moment, arrived = moment or time.monotonic(), time.time() if held is None else held.arrived
         for frame in frames:
-            yield from self._timed(frame, _Packet(None, False, 0, arrived, moment))
+            yield from self._timed(frame, Packet(None, False, 0, arrived, moment))
 
-    def _end(self, item: _Close) -> Iterator[LiveEvent]:
+    def _end(self, item: Close) -> Iterator[LiveEvent]:
         session = item.session
         yield from self._flushed(session)
         goes_on = self.source.kind == "folder"
@@ -537,9 +343,9 @@ class LiveReader:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         size = (stream.codec_context.height, stream.codec_context.width)
         opened = Opened(name, size, codec_name(stream), float(rate) if rate else 0.0)
-        session = _Session(stream, close, opened, container.format.name, continues=self.source.kind == "folder")
+        session = Session(stream, close, opened, container.format.name, continues=self.source.kind == "folder")
         self._queue.put(session)
-        pace = _Pace() if self._options.real_time and path is None and self.source.kind == "file" else None
+        pace = Pace() if self._options.real_time and path is None and self.source.kind == "file" else None
         reason = "ended"
         try:
             for packet in container.demux(stream):
@@ -551,12 +357,12 @@ class LiveReader:
                 if pace is not None and packet.dts is not None:
                     self._stop.wait(pace.wait(float(packet.dts * stream.time_base)))
                 key, size_of = bool(packet.is_keyframe), int(packet.size)
-                self._queue.put(_Packet(packet, key, size_of, time.time(), time.monotonic()))
+                self._queue.put(Packet(packet, key, size_of, time.time(), time.monotonic()))
             else:
                 self._whole_file = self._is_whole_file(container)
         except (av.FFmpegError, OSError) as error:
             reason = reason_of(error, self.source, self._options.timeout)
-        self._queue.put(_Close(session, reason, ends=ends or self._whole_file))
+        self._queue.put(Close(session, reason, ends=ends or self._whole_file))
         return reason
 
     def _is_whole_file(self, container: Any) -> bool:
@@ -566,27 +372,13 @@ class LiveReader:
         return bool(container.duration) and container.format.name not in ("mpegts", "hls", "flv")
 
 
-class _Pace:
-    """As fast as it plays."""
-
-    def __init__(self) -> None:
-        self._zero: tuple[float, float] | None = None
-
-    def wait(self, stamp: float) -> float:
-        """Seconds to wait until a packet is due."""
-        now = time.monotonic()
-        if self._zero is None:
-            self._zero = (stamp, now)
-        return max(0.0, (stamp - self._zero[0]) - (now - self._zero[1]))
-
-
-def _converted(session: _Session, frame: Any) -> Callable[[], Pixels]:
+def _converted(session: Session, frame: Any) -> Callable[[], Pixels]:
     convert = session.convert
     assert convert is not None, "the first frame of a session has made it"
     return lambda: convert(frame)
 
 
-def _facts(session: _Session, frame: Any) -> StreamFacts:
+def _facts(session: Session, frame: Any) -> StreamFacts:
     stream = session.stream
     return StreamFacts(
         stream_index=stream.index,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidlang.core.features import Sampling
-from vidlang.video.live import LiveFrame
+from vidlang.video.live_events import LiveFrame
 from vidlang.video.sampling import SAME_MOMENT, SnippetSampler
 from vidlang.video.snippets import Picked
 

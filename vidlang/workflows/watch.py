@@ -17,8 +17,9 @@ from vidlang.core import BadInput, BadVideo, Progress
 from vidlang.store.checkpoints import ModelRegistry, load_summary
 from vidlang.store.names import safe_component
 from vidlang.store.workspace import Workspace
-from vidlang.video.live import Ended, Gap, LiveFrame, LiveReader, Opened, Skipped, Tick, Waiting
+from vidlang.video.live import LiveReader
 from vidlang.video.live_clips import ClipRecorder
+from vidlang.video.live_events import Ended, Gap, LiveFrame, Opened, Skipped, Tick, Waiting
 from vidlang.video.live_snippets import LiveSnippets
 from vidlang.video.live_sources import LiveOptions, LiveSource, parse_source
 from vidlang.workflows.recipe import RecipeChanges
