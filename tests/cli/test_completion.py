@@ -63,7 +63,7 @@ def complete(shell: str, line: str, folder: Path) -> tuple[list[str], str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=600,
     )
     return done.stdout.split("\n"), done.stderr
 

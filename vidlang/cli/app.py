@@ -52,7 +52,6 @@ MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 app = typer.Typer(
     name="vidlang",
-    help="Video in, language-aligned understanding out: extract features, train, score anomalies, retrieve videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

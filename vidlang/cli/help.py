@@ -55,12 +55,12 @@ def print_help(command: Any, ctx: Any) -> None:
     console.print(Text.assemble(("Usage: ", "bold"), _usage(command, ctx)), width=width)
     for text in _description(command.help or "", width):
         console.print(Text.from_markup(text, emoji=False), soft_wrap=True)
-    panels = [*_command_panels(command, ctx), *_parameter_panels(command, ctx)]
-    left_width = min(LEFT_WIDTH, max(len(left) for _, rows in panels for left, *_ in rows) + 4)
-    for title, rows in panels:
-        console.print(Text(f"\n{title}", style="bold"))
-        for left, help_text, note in rows:
-            console.print(_row(left, help_text, note, left_width, width), soft_wrap=True)
+    for panels in (_command_panels(command, ctx), _parameter_panels(command, ctx)):
+        left_width = min(LEFT_WIDTH, max((len(left) for _, rows in panels for left, *_ in rows), default=0) + 4)
+        for title, rows in panels:
+            console.print(Text(f"\n{title}", style="bold"))
+            for left, help_text, note in rows:
+                console.print(_row(left, help_text, note, left_width, width), soft_wrap=True)
     if command.epilog:
         console.print(Text("\n" + textwrap.fill(command.epilog, width - 1)), soft_wrap=True)
 
