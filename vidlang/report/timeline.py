@@ -309,17 +309,17 @@ def _with_shades(
 
 
 def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Sequence[str], note: str = "") -> None:
-    """Title and, below it, the legend in one row; both start where the curves do."""
+    """Title, note and legend, a row each; all start where the curves do."""
     axis.set_axis_off()
     if note:
         said = axis.text(
-            1, 1, shorten(note, 110), transform=axis.transAxes, ha="right", va="bottom", fontsize=6.5, color="0.4"
+            0, 0.48, shorten(note, 150), transform=axis.transAxes, ha="left", va="center", fontsize=6.5, color="0.4"
         )
         said.set_in_layout(False)
     text = axis.text(0, 1, heading, transform=axis.transAxes, ha="left", va="top", fontsize=10.5, fontweight="bold")
     legend = axis.legend(
         handles, _legend_texts(labels, 32), loc="lower left", bbox_to_anchor=(0, -0.1), borderaxespad=0, borderpad=0,
-        ncols=len(labels), frameon=False, fontsize=8, columnspacing=1.6,
+        ncols=len(labels), frameon=False, fontsize=8, columnspacing=1.2,
     )  # fmt: skip
     for artist in (text, legend):
         artist.set_in_layout(False)
