@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="scratch folder with frames.pkl, shards and tower.pt")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder (its tokenizer)")
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--peak", type=float, default=5e-5, help="highest learning rate")
+    parser.add_argument("--peak", type=float, default=2e-5, help="highest learning rate")
     parser.add_argument(
         "--batch", type=int, default=12, help="snippets, of three images each; twice as many crops beside"
     )

@@ -1,4 +1,4 @@
-"""Stage "image": the tower keeps what the teacher sees, with fewer pixels and through grey, blur, night and compression.
+"""Stage "image": the tower keeps what the teacher sees, with fewer pixels, through grey, blur, night and compression.
 
 The tower starts with the teacher's own weights. What it has to learn is to say at 192 pixels, of a degraded picture,
 what the teacher says at 224 of the clean one: the same features, and with them the same classes.
@@ -95,6 +95,18 @@ def train(eyes: Eyes, crops: Crops, minutes: float, peak: float, size: int, keep
     return steps
 
 
+def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights that went ``share`` of the way that training went.
+
+    Source: Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022): most of what is learned stays, and what
+    was known before is not forgotten.
+    """
+    return {
+        name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
+        for name, value in before.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder with mobilenet_v2/")
@@ -103,6 +115,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--peak", type=float, default=1e-4, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=40)
+    parser.add_argument("--share", type=float, default=0.25, help="of the way from the teacher's weights to keep")
     parser.add_argument("--resume", type=Path, help="weights of the tower to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -118,7 +131,9 @@ def main() -> None:
     features = torch.from_numpy(crops.features).float()
     eyes = Eyes(model.vision_model, teacher.classifier, features.mean(0), features.std(0) + 0.05)
     logger.info("%d crops", len(crops))
+    before = {name: value.clone() for name, value in eyes.tower.state_dict().items()}
     steps = train(eyes, crops, args.minutes, args.peak, args.batch, args.work / "tower.pt")
+    torch.save(between(before, eyes.tower.state_dict(), args.share), args.work / "tower.pt")
     logger.info("%d steps of %d crops in %.0f minutes", steps, args.batch, args.minutes)
 
 
