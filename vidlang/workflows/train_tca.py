@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingFeatures, Progress, RetrievalTruth, Similarities
-from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
-from vidlang.datasets.retrieval import import_retrieval, match_names, read_truth
+from vidlang.core import BadInput, FeatureRecipe, Progress, RetrievalTruth, Similarities
 from vidlang.methods.tca.config import TcaConfig, preset
 from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import fit_within_groups
@@ -30,12 +28,21 @@ from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.copies import copies_of, make_copies
 from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fit_whitening, whitening_input
-from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+from vidlang.workflows.tca_material import (
+    Item,
+    Material,
+    chosen_positives,
+    count_sources,
+    material_of_copies,
+    material_of_labels,
+    material_of_pairs,
+    split_sources,
+)
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
@@ -49,12 +56,8 @@ MEMORY_BYTES = 2 << 30
 """Rows that stay in memory; where all together are more, they are read from the cache each time."""
 LEAST_WEIGHT = 0.5
 """Rows that weigh less show nothing to learn from."""
-LABEL_PAIRS = 20
-"""Pairs that each video of a class enters, at most."""
 MIN_SOURCES = 30
 """Sources with positives from which on ``auto`` whitens by pairs."""
-MIN_HELD_OUT = 3
-"""Fewer videos than this choose no epoch and measure nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,29 +120,6 @@ class TrainTcaReport:
         }
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One video, original or copy, and what it shows."""
-
-    name: str
-    cache: FeatureCache
-    key: FeatureKey
-    source: str
-    """Videos of one source show the same; a source is wholly on one side of the split."""
-    num_rows: int
-
-
-@dataclass(frozen=True)
-class _Material:
-    """Everything there is to learn from."""
-
-    items: tuple[_Item, ...]
-    pairs: tuple[tuple[int, int], ...]
-    """(anchor, positive), indices of items."""
-    said: str
-    notes: tuple[str, ...] = ()
-
-
 def train_tca(
     paths: Sequence[str | Path],
     workspace: Workspace,
@@ -159,7 +139,7 @@ def train_tca(
     progress, extraction = progress or Progress(), extraction or ExtractOptions()
     config = preset(options.preset, **options.changes)
     cache = FeatureCache(workspace.cache_dir)
-    kind = _positives(options, paths)
+    kind = chosen_positives(options, paths)
     recipe = make_recipe(workspace.settings, changes)
     if kind != "copies":
         recipe = recipe_in_cache(cache, recipe, changes != RecipeChanges(), progress)
@@ -168,166 +148,24 @@ def train_tca(
     name = choose_name(workspace, "tca", options.name, options.resume)
     if kind == "copies":
         copies = FeatureCache(workspace.root / "copies")
-        material = _from_copies(paths, cache, copies, recipe, load, options, config.seed, extraction, progress)
+        material = material_of_copies(paths, cache, copies, recipe, load, options, config.seed, extraction, progress)
     elif kind == "pairs":
-        material = _from_pairs(cache, recipe, options)
+        material = material_of_pairs(cache, recipe, options)
     else:
-        material = _from_labels(cache, recipe, options)
+        material = material_of_labels(cache, recipe, options)
     run = _Run(workspace, options, config, recipe, encoder_name, load, material, name)
     return run.train(progress)
-
-
-def _positives(options: TrainTcaOptions, paths: Sequence[str | Path]) -> str:
-    kind = options.positives
-    if kind == "auto":
-        kind = "pairs" if options.pairs is not None else "copies" if paths else "labels"
-    if kind == "pairs" and options.pairs is None:
-        raise BadInput("--positives pairs needs --pairs pairs.csv (lines of query,video).")
-    if kind == "copies" and not paths:
-        raise BadInput("Edited copies are made of video files. Name them: vidlang train tca videos/")
-    return kind
-
-
-def _from_copies(
-    paths: Sequence[str | Path],
-    cache: FeatureCache,
-    copies: FeatureCache,
-    recipe: FeatureRecipe,
-    load: Callable[[], Encoder],
-    options: TrainTcaOptions,
-    seed: int,
-    extraction: ExtractOptions,
-    progress: Progress,
-) -> _Material:
-    """Each video and its edited copies are a source; originals and copies are each other's positives."""
-    videos = find_inputs(paths, cache)
-    report = extract_videos(videos, cache, recipe, load, extraction, progress)
-    failed = {outcome.video_id for outcome in report.outcomes if outcome.status == "failed"}
-    videos = [(video_id, path) for video_id, path in videos if video_id not in failed]
-    made = make_copies(
-        videos,
-        options.num_copies,
-        seed,
-        recipe,
-        load,
-        copies,
-        extraction,
-        progress,
-        strength=options.strength,
-        originals=cache,
-    )
-    known = copies_of(copies, recipe)
-    drawn_by = {"seed": str(seed), "strength": options.strength}
-    items: list[_Item] = []
-    pairs: list[tuple[int, int]] = []
-    for video_id, _ in videos:
-        first = len(items)
-        items.append(_item(cache, FeatureKey(video_id, recipe), video_id, video_id))
-        for key in known.get(video_id, ()):
-            facts = copies.entry(key).made_with  # other trainings made others
-            if drawn_by.items() <= facts.items() and int(facts["copy"]) < options.num_copies:
-                items.append(_item(copies, key, key.video_id, video_id))
-        members = range(first, len(items))
-        pairs += [(a, b) for a in members for b in members if a < b]
-    notes = [f"{len(failed)} videos failed and are left out"] if failed else []
-    notes += [f"not all copies of {made.num_failed} videos could be made"] if made.num_failed else []
-    said = f"{len(videos)} videos with {len(items) - len(videos)} edited copies ({options.strength})"
-    return _Material(tuple(items), tuple(pairs), said, tuple(notes))
-
-
-def _from_pairs(cache: FeatureCache, recipe: FeatureRecipe, options: TrainTcaOptions) -> _Material:
-    """Pairs of a list; all other cached videos are distractors. Connected pairs are one source."""
-    assert options.pairs is not None
-    is_json = options.pairs.suffix.lower() == ".json"
-    truth = read_truth(options.pairs) if is_json else import_retrieval("pairs", options.pairs)
-    entries = {entry.key.video_id: entry for entry in cache.entries(recipe)}
-    known = {name: video_id for video_id, name in match_names(truth.names(), entries).items()}
-    pairs = sorted(
-        {
-            (known[query], known[video])
-            for query in truth.queries
-            for video in truth.positives(query)
-            if query != video and query in known and video in known
-        }
-    )
-    if not pairs:
-        raise MissingFeatures(
-            f"No pair of {options.pairs} has features of {recipe.name} on both sides. Run: vidlang extract videos/"
-        )
-    source = _sources(pairs)
-    ids = list(entries)
-    numbers = {video_id: number for number, video_id in enumerate(ids)}
-    items = [_Item(i, cache, entries[i].key, source.get(i, i), entries[i].num_snippets) for i in ids]
-    missing = sum(1 for name in truth.names() if name not in known)
-    notes = [f"{missing} videos of {options.pairs} are not in the cache"] if missing else []
-    said = f"{len(pairs)} pairs of {len(source)} videos, {len(ids) - len(source)} other videos"
-    return _Material(tuple(items), tuple((numbers[a], numbers[b]) for a, b in pairs), said, tuple(notes))
-
-
-def _from_labels(cache: FeatureCache, recipe: FeatureRecipe, options: TrainTcaOptions) -> _Material:
-    """Videos of one class are positives of one another."""
-    entries = {entry.key.video_id: entry for entry in cache.entries(recipe)}
-    known = sorted(entries)
-    missing: list[str] = []
-    if options.manifest is not None:
-        labels = match_ids(read_manifest(options.manifest), known, missing=missing)
-    else:
-        labels = labels_from_folders(known, allow_unlabelled=True)
-    classes: dict[str, list[str]] = {}
-    for label in labels:
-        for name in label.classes:
-            classes.setdefault(name, []).append(label.video_id)
-    classes = {name: members for name, members in classes.items() if len(members) > 1}
-    if len(classes) < 2:
-        raise BadInput(
-            "Training from classes needs two classes of two videos. Without labels, name the videos, and edited copies "
-            "of them are made: vidlang train tca videos/"
-        )
-    ids = sorted({video_id for members in classes.values() for video_id in members})
-    numbers = {video_id: number for number, video_id in enumerate(ids)}
-    random = np.random.default_rng(0)
-    pairs: set[tuple[int, int]] = set()
-    for members in classes.values():
-        for member in members:
-            others = [other for other in members if other != member]
-            chosen = random.choice(len(others), min(LABEL_PAIRS, len(others)), replace=False)
-            pairs |= {(numbers[member], numbers[others[i]]) for i in chosen.tolist()}
-    group = _sources([(ids[a], ids[b]) for a, b in pairs])
-    items = [_Item(i, cache, entries[i].key, group[i], entries[i].num_snippets) for i in ids]
-    notes = ["videos of one class count as showing the same; for copies, name the videos: vidlang train tca videos/"]
-    notes += [f"{len(missing)} videos of {options.manifest} are not in the cache"] if missing else []
-    return _Material(tuple(items), tuple(sorted(pairs)), f"{len(ids)} videos of {len(classes)} classes", tuple(notes))
-
-
-def _item(cache: FeatureCache, key: FeatureKey, name: str, source: str) -> _Item:
-    return _Item(name, cache, key, source, cache.entry(key).num_snippets)
-
-
-def _sources(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Video → the first of all videos that pairs connect it with."""
-    leader: dict[str, str] = {}
-
-    def find(video: str) -> str:
-        while leader.setdefault(video, video) != video:
-            leader[video] = leader[leader[video]]
-            video = leader[video]
-        return video
-
-    for a, b in pairs:
-        first, second = sorted((find(a), find(b)))
-        leader[second] = first
-    return {video: find(video) for video in leader}
 
 
 class _Rows(Sequence[Array]):
     """Rows of all items, prepared; from memory where all fit, else from the cache at each look."""
 
-    def __init__(self, items: Sequence[_Item], embedding: Embedding, width: int) -> None:
+    def __init__(self, items: Sequence[Item], embedding: Embedding, width: int) -> None:
         self.items, self.embedding = items, embedding
         total = sum(item.num_rows for item in items) * width * 4
         self.kept = [self._read(item) for item in items] if total <= MEMORY_BYTES else None
 
-    def _read(self, item: _Item) -> Array:
+    def _read(self, item: Item) -> Array:
         values, whitening = _telling(self.embedding, item), self.embedding.whitening
         return whitening.apply(values) if whitening is not None else unit(values)
 
@@ -344,7 +182,7 @@ class _Rows(Sequence[Array]):
         return self.kept[index] if self.kept is not None else self._read(self.items[index])
 
 
-def _telling(embedding: Embedding, item: _Item) -> Array:
+def _telling(embedding: Embedding, item: Item) -> Array:
     """[T, D] rows as whitening takes them, without those that show nothing (unless all do)."""
     values, _, weights = embedding.telling_rows(item.cache.get(item.key))
     telling = weights >= LEAST_WEIGHT
@@ -361,7 +199,7 @@ class _Run:
     recipe: FeatureRecipe
     encoder_name: str
     load: Callable[[], Encoder]
-    material: _Material
+    material: Material
     name: str
 
     def train(self, progress: Progress) -> TrainTcaReport:
@@ -369,7 +207,7 @@ class _Run:
         from vidlang.methods.tca.predict import Embedder
         from vidlang.methods.tca.train import fit
 
-        train, validation, test = self._split()
+        train, validation, test = split_sources(self.material, self.options, self.config.seed)
         plain = self._preparation(train, progress)
         embedding = self._learned_whitening(plain, train)
         width = embedding.whitening.width_out if embedding.whitening else self._width()
@@ -414,25 +252,6 @@ class _Run:
             summary=self._summary(train, validation, test, embedding.whitening, result.best_epoch),
             notes=self._notes(before, after, result.best_epoch, validation),
         )
-
-    def _split(self) -> tuple[set[int], set[int], set[int]]:
-        """Items that train, that choose the epoch, and that are measured; whole sources, by chance from the seed.
-
-        Only sources with positives are held out. A class is one source.
-        """
-        paired = {index for pair in self.material.pairs for index in pair}
-        sources = sorted({self.material.items[index].source for index in paired})
-        order = np.random.default_rng(self.config.seed).permutation(len(sources)).tolist()
-        num_val = round(len(sources) * self.options.val_fraction)
-        num_test = round(len(sources) * self.options.test_fraction)
-        num_val = num_val if num_val >= MIN_HELD_OUT else 0
-        num_test = num_test if num_test >= MIN_HELD_OUT else 0
-        side = {sources[i]: "val" for i in order[:num_val]}
-        side |= {sources[i]: "test" for i in order[num_val : num_val + num_test]}
-        sides: dict[str, set[int]] = {"train": set(), "val": set(), "test": set()}
-        for number, item in enumerate(self.material.items):
-            sides[side.get(item.source, "train")].add(number)
-        return sides["train"], sides["val"], sides["test"]
 
     def _preparation(self, train: set[int], progress: Progress) -> Embedding:
         """Weights and whitening, fitted on the training videos alone."""
@@ -534,14 +353,14 @@ class _Run:
 
     def _measured_on(self, validation: set[int], test: set[int]) -> str:
         if test:
-            return f"{_count_sources(self.material.items, test)} held-out sources"
+            return f"{count_sources(self.material.items, test)} held-out sources"
         return "validation videos, which chose the epoch" if validation else "nothing held out"
 
     def _summary(
         self, train: set[int], validation: set[int], test: set[int], whitening: Whitening | None, best_epoch: int
     ) -> tuple[str, ...]:
         counts = ", ".join(
-            f"{_count_sources(self.material.items, part)} {verb}"
+            f"{count_sources(self.material.items, part)} {verb}"
             for part, verb in ((train, "train"), (validation, "choose the epoch"), (test, "are measured"))
             if part
         )
@@ -566,15 +385,11 @@ class _Run:
         return tuple(notes)
 
 
-def _count_sources(items: Sequence[_Item], numbers: set[int]) -> int:
-    return len({items[number].source for number in numbers})
-
-
 @dataclass(frozen=True)
 class _Judge:
     """Retrieval among held-out videos and all that train: every held-out video asks for the others of its source."""
 
-    items: Sequence[_Item]
+    items: Sequence[Item]
     rows: _Rows
     held_out: Sequence[int]
 

@@ -102,7 +102,7 @@ class TrainReport:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Decided:
     """Everything that is decided before the first step."""
 
     recipe: FeatureRecipe
@@ -130,7 +130,7 @@ def train_vadclip(
     cache = FeatureCache(workspace.cache_dir)
     changes = recipe_changes or RecipeChanges()
     recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
-    plan = _plan(cache, recipe, options)
+    plan = decide(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
     text, device = encoder.text, str(encoder.device)
@@ -160,7 +160,7 @@ def train_vadclip(
     )
 
 
-def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) -> _Plan:
+def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) -> Decided:
     """Labels, classes, split and config."""
     known = sorted(entry.key.video_id for entry in cache.entries(recipe))
     notes: list[str] = []
@@ -196,7 +196,7 @@ def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) -> 
         validation = []
     if not validation:
         measured_on = "training videos"
-    return _Plan(recipe, config, names, prompts, tuple(train), tuple(validation), measured_on, tuple(notes))
+    return Decided(recipe, config, names, prompts, tuple(train), tuple(validation), measured_on, tuple(notes))
 
 
 def _labels(options: TrainOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
@@ -227,7 +227,7 @@ def _run_name(workspace: Workspace, options: TrainOptions) -> str:
     return choose_name(workspace, "vadclip", options.name, options.resume)
 
 
-def _summary(plan: _Plan, encoder_name: str) -> str:
+def _summary(plan: Decided, encoder_name: str) -> str:
     def counts(labels: Sequence[Label]) -> str:
         abnormal = sum(plan.class_names[0] not in label.classes for label in labels)
         return f"{len(labels)} videos ({len(labels) - abnormal} normal, {abnormal} abnormal)"
@@ -257,7 +257,7 @@ class _Run:
     """One seed of a training."""
 
     workspace: Workspace
-    plan: _Plan
+    plan: Decided
     name: str
     encoder_name: str
     options: TrainOptions

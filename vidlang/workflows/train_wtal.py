@@ -127,7 +127,7 @@ class TrainWtalReport:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Decided:
     """Everything that is decided before the first step."""
 
     recipe: FeatureRecipe
@@ -159,7 +159,7 @@ def train_wtal(
     wanted = make_recipe(workspace.settings, changes)
     recipe = recipe_in_cache(cache, wanted, changes != RecipeChanges(), progress, second_rows)
     check_has_text(recipe, "vidlang train wtal")
-    plan = _plan(cache, recipe, options)
+    plan = decide(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress, recipe.features)()
     name = choose_name(workspace, "wtal", options.name, options.resume)
@@ -186,7 +186,7 @@ def train_wtal(
     return replace(full, table=tuple([*zero, *rows]), pseudo_labels=(*of_warm_up, *full.pseudo_labels))
 
 
-def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions) -> _Plan:
+def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions) -> Decided:
     """Labels, classes, split and config."""
     known = sorted(key.video_id for key in cache.keys(recipe))
     notes: list[str] = []
@@ -215,7 +215,7 @@ def _plan(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions)
         second = _second_recipe(cache, options.second)
     elif options.second is not None:
         raise BadInput("--second names features that CBP does not read; add --cbp-inputs second or both.")
-    return _Plan(recipe, second, config, names, tuple(train), tuple(validation), tuple(test), normal, tuple(notes))
+    return Decided(recipe, second, config, names, tuple(train), tuple(validation), tuple(test), normal, tuple(notes))
 
 
 def _in_seconds(labels: list[Label], notes: list[str]) -> list[Label]:
@@ -265,7 +265,7 @@ class _Run:
 
     workspace: Workspace
     cache: FeatureCache
-    plan: _Plan
+    plan: Decided
     options: TrainWtalOptions
     encoder: Encoder
     encoder_name: str
