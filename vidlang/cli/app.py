@@ -34,6 +34,7 @@ from vidlang.cli import (
     init,
     localize,
     models,
+    plan,
     retrieve,
     schema,
     score,
@@ -90,6 +91,7 @@ app.command("demo", rich_help_panel="Start")(demo.command)
 app.command("doctor", rich_help_panel="Start")(doctor.command)
 app.command("config", rich_help_panel="Start")(config.command)
 app.command("extract", rich_help_panel="Work", no_args_is_help=True)(extract.command)
+app.command("plan", rich_help_panel="Work", no_args_is_help=True)(plan.command)
 app.add_typer(train.app, name="train", rich_help_panel="Work")
 app.command("score", rich_help_panel="Work", no_args_is_help=True)(score.command)
 app.command("localize", rich_help_panel="Work", no_args_is_help=True, cls=WithSwitches)(localize.command)
