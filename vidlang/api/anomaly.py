@@ -27,7 +27,8 @@ from vidlang.core.features import Crops, Pick, Precision
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions, find_inputs
 from vidlang.workflows.recipe import RecipeChanges
-from vidlang.workflows.score import ScoreOptions, _make_scorer, _Scorer, _scores_of, find_events
+from vidlang.workflows.score import ScoreOptions, find_events, make_scorer, scores_of
+from vidlang.workflows.score import Scorer as LoadedScorer
 from vidlang.workflows.score import score as run
 
 Branch = Literal["c", "a", "fusion"]
@@ -104,7 +105,7 @@ def score(
 class Scorer:
     """A checkpoint, or words, ready to score features in memory."""
 
-    scorer: _Scorer = field(repr=False)
+    scorer: LoadedScorer = field(repr=False)
     cache: FeatureCache = field(repr=False)
     progress: Progress = field(repr=False)
 
@@ -139,7 +140,7 @@ class Scorer:
             features = _bare_rows(features, seconds, self.recipe)
         self._check(features)
         made_by = {**self.made_by, "recipe": features.key.recipe.to_dict()}
-        return replace(_scores_of(features, self.scorer), made_by=made_by)
+        return replace(scores_of(features, self.scorer), made_by=made_by)
 
     def _check(self, features: Features) -> None:
         """Trained heads read one recipe; words can be compared with all rows of their encoder."""
@@ -204,7 +205,7 @@ def load_scorer(
         device=device or place.settings.device,
     )
     changes = RecipeChanges(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, precision=precision)
-    return Scorer(_make_scorer(place, options, changes, told), FeatureCache(place.cache_dir), told)
+    return Scorer(make_scorer(place, options, changes, told), FeatureCache(place.cache_dir), told)
 
 
 def score_features(

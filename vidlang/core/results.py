@@ -71,10 +71,10 @@ class Scores(Tabular):
             "video": {**asdict(self.video), "size": list(self.video.size)},
             "frames": self.frames.tolist(),
             "seconds": self.seconds.tolist(),
-            "anomaly": _short(self.anomaly),
-            "branches": {name: _short(curve) for name, curve in self.branches.items()},
+            "anomaly": short_floats(self.anomaly),
+            "branches": {name: short_floats(curve) for name, curve in self.branches.items()},
             "class_names": list(self.class_names),
-            "classes": None if self.classes is None else [_short(row) for row in self.classes],
+            "classes": None if self.classes is None else short_floats(self.classes),
             "made_by": dict(self.made_by),
         }
 
@@ -82,9 +82,13 @@ class Scores(Tabular):
         return f"{self.video.id}: anomaly scores of {len(self.anomaly)} snippets"
 
 
-def _short(values: NDArray[np.float32]) -> list[float]:
-    """float32 numbers as the shortest decimals that give them back: 0.1, not 0.100000001."""
-    return [float(str(value)) for value in values.astype(np.float32)]
+def short_floats(values: ArrayLike) -> list[Any]:
+    """float32 numbers as the float64 with the fewest decimal digits that rounds back to them: 0.1, not 0.100000001…"""
+    exact = np.asarray(values, dtype=np.float32)
+    short: NDArray[np.float64] = exact.astype(str).astype(np.float64)
+    # decimal → float64 → float32 rounds twice; where that ends elsewhere, the long form stays
+    result: list[Any] = np.where(short.astype(np.float32) == exact, short, exact.astype(np.float64)).tolist()
+    return result
 
 
 @dataclass(frozen=True)

@@ -89,19 +89,7 @@ def _lines(rankings: Rankings) -> Iterator[dict[str, Any]]:
     if rankings.gallery is not None:
         yield {"schema": RANKINGS_SCHEMA, "gallery": list(rankings.gallery), "made_by": made_by}
     for ranking in rankings.rankings:
-        hits = [
-            {
-                "video": hit.video_id,
-                "similarity": float(hit.similarity),
-                "segments": [[_times(asked), _times(found)] for asked, found in hit.segments],
-            }
-            for hit in ranking.hits
-        ]
-        yield {"schema": RANKINGS_SCHEMA, "query": ranking.query, "hits": hits, "made_by": made_by}
-
-
-def _times(segment: Segment) -> list[float]:
-    return [float(segment.start), float(segment.end)]
+        yield {**ranking.to_dict(), "made_by": made_by}
 
 
 def _from_line(fields: dict[str, Any]) -> tuple[Ranking | tuple[str, ...], dict[str, Any]]:

@@ -28,14 +28,13 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from vidlang.core import BadInput, Detection, Scores, Segment, VideoInfo
+from vidlang.core.results import short_floats
 from vidlang.store.atomic import replacing
 
 SCORES_SCHEMA = "vidlang.scores/1"
@@ -50,7 +49,7 @@ def write_scores(path: Path, scores: Iterable[Scores]) -> None:
     Raises:
         ValueError: a number is not finite, or ``made_by`` holds what JSON cannot.
     """
-    write_lines(path, map(_scores_to_dict, scores))
+    write_lines(path, (one.to_dict() for one in scores))
 
 
 def read_scores(path: Path) -> list[Scores]:
@@ -64,7 +63,7 @@ def read_scores(path: Path) -> list[Scores]:
 
 def write_detections(path: Path, detections: Iterable[Detection]) -> None:
     """One JSON line a detection, in the order given; the file appears whole."""
-    write_lines(path, map(_detection_to_dict, detections))
+    write_lines(path, (one.to_dict() for one in detections))
 
 
 def read_detections(path: Path) -> list[Detection]:
@@ -92,20 +91,6 @@ def detections_csv(detections: Iterable[Detection]) -> str:
 # -- scores ----------------------------------------------------------------------------------------------------------
 
 
-def _scores_to_dict(scores: Scores) -> dict[str, Any]:
-    return {
-        "schema": SCORES_SCHEMA,
-        "video": asdict(scores.video),
-        "frames": scores.frames.tolist(),
-        "seconds": scores.seconds.tolist(),
-        "anomaly": _short(scores.anomaly),
-        "branches": {name: _short(curve) for name, curve in scores.branches.items()},
-        "class_names": list(scores.class_names),
-        "classes": None if scores.classes is None else _short(scores.classes),
-        "made_by": dict(scores.made_by),
-    }
-
-
 def _scores_from_dict(fields: dict[str, Any]) -> Scores:
     classes, names = fields["classes"], tuple(fields["class_names"])
     return Scores(
@@ -126,36 +111,16 @@ def _score_rows(scores: Scores, branches: Sequence[str], classes: Sequence[str])
         [scores.video.id] * len(scores.anomaly),
         *scores.seconds.T.tolist(),
         *scores.frames.T.tolist(),
-        _short(scores.anomaly),
+        short_floats(scores.anomaly),
     ]
     nothing = [None] * len(scores.anomaly)
-    columns += [_short(scores.branches[name]) if name in scores.branches else nothing for name in branches]
-    known = {} if scores.classes is None else dict(zip(scores.class_names, _short(scores.classes.T), strict=True))
+    columns += [short_floats(scores.branches[name]) if name in scores.branches else nothing for name in branches]
+    known = {} if scores.classes is None else dict(zip(scores.class_names, short_floats(scores.classes.T), strict=True))
     columns += [known.get(name, nothing) for name in classes]
     return map(list, zip(*columns, strict=True))
 
 
-def _short(values: ArrayLike) -> list[Any]:
-    """float32 numbers as the float64 with the fewest decimal digits that rounds back to them: 0.1, not 0.100000001…"""
-    exact = np.asarray(values, dtype=np.float32)
-    short: NDArray[np.float64] = exact.astype(str).astype(np.float64)
-    # decimal → float64 → float32 rounds twice; where that ends elsewhere, the long form stays
-    result: list[Any] = np.where(short.astype(np.float32) == exact, short, exact.astype(np.float64)).tolist()
-    return result
-
-
 # -- detections ------------------------------------------------------------------------------------------------------
-
-
-def _detection_to_dict(detection: Detection) -> dict[str, Any]:
-    return {
-        "schema": DETECTIONS_SCHEMA,
-        "video": detection.video_id,
-        "start": float(detection.segment.start),
-        "end": float(detection.segment.end),
-        "label": detection.label,
-        "score": float(detection.score),
-    }
 
 
 def _detection_from_dict(fields: dict[str, Any]) -> Detection:

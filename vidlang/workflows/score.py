@@ -149,7 +149,7 @@ class ScoreReport:
 
 
 @dataclass(frozen=True)
-class _Scorer:
+class Scorer:
     """A way to turn features into a prediction, and all that must be said about it."""
 
     recipe: FeatureRecipe
@@ -181,7 +181,7 @@ def score(
     files: dict[str, Path] = {}
     prior = options.prior()
     motion = prior.open(cache, files, extraction.frame_rate) if prior else None
-    scorer = _make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
+    scorer = make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
     if prior is not None:
         scorer = replace(scorer, made_by={**scorer.made_by, **prior.to_dict()})
     if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
@@ -211,9 +211,7 @@ def score(
             if outcome.status != "failed":
                 try:
                     features = cache.get(FeatureKey(outcome.video_id, scorer.recipe))
-                    scores = _scores_of(
-                        features if options.crop == "mean" else features.crop(int(options.crop)), scorer
-                    )
+                    scores = scores_of(features if options.crop == "mean" else features.crop(int(options.crop)), scorer)
                     if motion is not None:
                         weights[outcome.video_id] = motion.of(features)
                         scores = _weighted(scores, weights[outcome.video_id])
@@ -260,7 +258,8 @@ def _class_of(scores: Scores, first: int, last: int) -> str:
     return scores.class_names[1 + int(scores.classes[first:last, 1:].mean(axis=0).argmax())]
 
 
-def _scores_of(features: Features, scorer: _Scorer) -> Scores:
+def scores_of(features: Features, scorer: Scorer) -> Scores:
+    """Scores of one video: the scorer's branch as the anomaly curve, the others beside it."""
     prediction = scorer.predict(features)
     branches = {"a": prediction.a_branch}
     if scorer.made_by["method"] == "vadclip":
@@ -283,7 +282,12 @@ def _weighted(scores: Scores, factors: NDArray[np.float32]) -> Scores:
     return replace(scores, anomaly=(scores.anomaly * factors).astype(np.float32), branches=branches)
 
 
-def _make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
+def make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> Scorer:
+    """What ``options`` ask for: a trained head, or words.
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: there is no such thing, or it does not fit.
+    """
     registry = ModelRegistry(workspace.models_dir)
     if options.labels is None and (options.checkpoint is not None or registry.has("vadclip")):
         return _trained(registry.find("vadclip", options.checkpoint), options, changes, progress)
@@ -295,7 +299,7 @@ def _make_scorer(workspace: Workspace, options: ScoreOptions, changes: RecipeCha
     return _zero_shot(workspace, options, changes, progress)
 
 
-def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
+def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> Scorer:
     from vidlang.methods.vadclip.config import VadClipConfig
     from vidlang.methods.vadclip.predict import Predictor
 
@@ -328,7 +332,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
     branch: Branch = options.branch or checkpoint.extra.get("branch", "c")
     stored = checkpoint.extra.get("thresholds", {}).get(branch, 0.5)
     threshold = stored if options.threshold is None else options.threshold
-    return _Scorer(
+    return Scorer(
         recipe=recipe,
         load_encoder=load,
         predict=lambda features: predictor.predict(features.values),
@@ -347,7 +351,7 @@ def _trained(checkpoint: Checkpoint, options: ScoreOptions, changes: RecipeChang
     )
 
 
-def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> _Scorer:
+def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChanges, progress: Progress) -> Scorer:
     from vidlang.methods.vadclip.predict import zero_shot
 
     if options.branch not in (None, "a"):
@@ -358,7 +362,7 @@ def _zero_shot(workspace: Workspace, options: ScoreOptions, changes: RecipeChang
     labels = options.labels or UCF_CRIME_PHRASES
     text_features = _class_texts(load(), labels)
     threshold = 0.5 if options.threshold is None else options.threshold
-    return _Scorer(
+    return Scorer(
         recipe=recipe,
         load_encoder=load,
         predict=lambda features: zero_shot(features.values, text_features, scale=load().logit_scale, balanced=True),

@@ -6,8 +6,10 @@ pictures, the head's window and the seconds kept for clips are all bounded.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,7 +25,7 @@ from vidlang.video.live_events import Ended, Gap, LiveFrame, Opened, Skipped, Ti
 from vidlang.video.live_snippets import LiveSnippets
 from vidlang.video.live_sources import LiveOptions, LiveSource, parse_source
 from vidlang.workflows.recipe import RecipeChanges
-from vidlang.workflows.score import ScoreOptions, _make_scorer, _Scorer
+from vidlang.workflows.score import ScoreOptions, Scorer, make_scorer
 from vidlang.workflows.watch_events import EventChange, EventRules, EventTracker, ScoredRow
 from vidlang.workflows.watch_scores import StreamScorer, WindowOptions
 
@@ -32,7 +34,8 @@ TELL_DROPS = 5.0
 """Seconds between two lines about dropped frames at least."""
 DECIMALS = 6
 
-Emit = Callable[[dict[str, Any]], None]
+Line = dict[str, Any]
+Emit = Callable[[Line], None]
 Stop = Callable[[], str | None]
 """Why watching should end; None: it should not."""
 
@@ -119,14 +122,39 @@ def watch(
         BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be watched at all.
         BadVideo: a file that is no video, or a source that gave nothing for ``give_up`` seconds.
     """
+    lines = watch_lines(source, workspace, options, recipe_changes, stop=stop, progress=progress)
+    with contextlib.closing(lines):
+        while True:
+            try:
+                emit(next(lines))
+            except StopIteration as ended:
+                report: WatchReport = ended.value
+                return report
+
+
+def watch_lines(
+    source: str,
+    workspace: Workspace,
+    options: WatchOptions,
+    recipe_changes: RecipeChanges | None = None,
+    *,
+    stop: Stop = lambda: None,
+    progress: Progress | None = None,
+) -> Generator[Line, None, WatchReport]:
+    """The lines of ``watch`` for a loop; the source is opened with the first and closed when the loop is left.
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: nothing can be watched at all.
+        BadVideo: while it goes on, as in ``watch``.
+    """
     progress = progress or Progress()
     parsed = parse_source(source)
     options.live.drops(parsed)
-    scorer = _make_scorer(workspace, options.score, recipe_changes or RecipeChanges(), progress)
-    return _Watch(parsed, scorer, _window_length(workspace, scorer, options.score), options, emit, progress).run(stop)
+    scorer = make_scorer(workspace, options.score, recipe_changes or RecipeChanges(), progress)
+    return _Watch(parsed, scorer, _window_length(workspace, scorer, options.score), options, progress).lines(stop)
 
 
-def _window_length(workspace: Workspace, scorer: _Scorer, options: ScoreOptions) -> int:
+def _window_length(workspace: Workspace, scorer: Scorer, options: ScoreOptions) -> int:
     """Snippets that the head was made to see at once; 0: each is scored by itself."""
     from vidlang.methods.vadclip.config import VadClipConfig
 
@@ -140,12 +168,12 @@ class _Watch:
     """One source, from its start to its end."""
 
     def __init__(
-        self, source: LiveSource, scorer: _Scorer, length: int, options: WatchOptions, emit: Emit, progress: Progress
+        self, source: LiveSource, scorer: Scorer, length: int, options: WatchOptions, progress: Progress
     ) -> None:
         recipe, encoder = scorer.recipe, scorer.load_encoder()
         _check_recipe(scorer, encoder)
         self._source, self._scorer, self._options, self._progress = source, scorer, options, progress
-        self._emit = emit
+        self._told: deque[Line] = deque()  # since the caller last heard
         self._window = WindowOptions(
             delay=options.delay,
             context=options.seen_behind if length else 0.0,
@@ -181,8 +209,9 @@ class _Watch:
         waits = options.delay + options.score.min_seconds + snippet
         return ClipRecorder(options.before + waits, options.longest_clip)
 
-    def run(self, stop: Stop) -> WatchReport:
+    def lines(self, stop: Stop) -> Generator[Line, None, WatchReport]:
         self._tell_start()
+        yield from self._news()
         reason, failure = "end", ""
         try:
             with self._reader:
@@ -191,20 +220,27 @@ class _Watch:
                         reason, failure = event.reason, event.detail
                         break
                     self._take(event)
+                    yield from self._news()
                     why = stop() or self._is_long_enough()
                     if why:
                         reason = why
                         break
             self._end_run(reason.replace(" ", "_"))
+            yield from self._news()
         finally:
             if self._clips is not None:
                 self._clips.close()
         self._tell_clips()
         report = self._report(reason)
         self._status("ended", reason=reason.replace(" ", "_"), detail=failure or None, **self._numbers())
+        yield from self._news()
         if reason in ("failed", "gave up"):
             raise BadVideo(f"{self._source.name}: {failure}." if reason == "gave up" else failure)
         return report
+
+    def _news(self) -> Iterator[Line]:
+        while self._told:
+            yield self._told.popleft()
 
     def _take(self, event: Any) -> None:
         if isinstance(event, LiveFrame):
@@ -267,7 +303,7 @@ class _Watch:
 
     def _line(self, type: str, **fields: Any) -> None:
         known = {name: value for name, value in fields.items() if value is not None}
-        self._emit({"schema": WATCH_SCHEMA, "type": type, "source": self._source.name, **known})
+        self._told.append({"schema": WATCH_SCHEMA, "type": type, "source": self._source.name, **known})
 
     def _status(self, status: str, **fields: Any) -> None:
         self._line("status", status=status, seconds=round(self._reader.seconds, 3), time=iso(time.time()), **fields)
@@ -374,7 +410,7 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _check_recipe(scorer: _Scorer, encoder: Any) -> None:
+def _check_recipe(scorer: Scorer, encoder: Any) -> None:
     recipe = scorer.recipe
     if recipe.motion.use != "none":
         raise BadInput(f"watch takes frames as they are, but {recipe.name} attends to motion. Take another checkpoint.")

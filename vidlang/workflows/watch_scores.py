@@ -16,7 +16,7 @@ from vidlang.video.shot_borders import ShotBorders
 from vidlang.video.snippets import Picked
 from vidlang.video.static import StaticScene
 from vidlang.workflows.pixels import Pictures, recoloured
-from vidlang.workflows.score import _Scorer, _scores_of
+from vidlang.workflows.score import Scorer, scores_of
 from vidlang.workflows.watch_events import ScoredRow
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class StreamScorer:
     to one snippet each.
     """
 
-    def __init__(self, scorer: _Scorer, encoder: Any, options: WindowOptions) -> None:
+    def __init__(self, scorer: Scorer, encoder: Any, options: WindowOptions) -> None:
         self._scorer, self._encoder, self._options = scorer, encoder, options
         self._recipe = scorer.recipe
         self._num_crops = self._recipe.sampling.num_crops
@@ -202,4 +202,4 @@ class StreamScorer:
             seconds=seconds,
         )
         crop = self._options.crop
-        return _scores_of(features if crop == "mean" else features.crop(int(crop)), self._scorer)
+        return scores_of(features if crop == "mean" else features.crop(int(crop)), self._scorer)
