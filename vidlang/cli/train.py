@@ -22,6 +22,7 @@ from vidlang.cli.extract import (
 from vidlang.cli.help import NUMBERS, VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
+    DryRunOption,
     EncoderOption,
     JsonOption,
     ManifestOption,
@@ -34,7 +35,7 @@ from vidlang.cli.options import (
     options_from,
     with_options,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, warn
 from vidlang.cli.retrieve import ComponentsOption
 from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, NameOption, ResumeOption, fame
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
@@ -89,6 +90,7 @@ def vadclip(
     ] = 1,
     name: NameOption = None,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -119,30 +121,32 @@ def vadclip(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    report = train_vadclip(
-        place,
-        TrainOptions(
-            preset=str(preset.value),  # type: ignore[attr-defined]
-            changes=given(VadClipConfig, changes),
-            manifest=manifest,
-            normal=normal,
-            val_fraction=val_fraction,
-            select_on=select_on.value,
-            num_seeds=seeds,
-            name=name,
-            resume=resume,
-            device=device or place.settings.device,
-        ),
-        RecipeChanges(
-            encoder=encoder,
-            stride=stride,
-            pick=pick.value if pick else None,
-            fps=fps,
-            crops=crops.value if crops else None,
-            motion=motion,
-        ),
-        TerminalProgress(quiet),
+    options = TrainOptions(
+        preset=str(preset.value),  # type: ignore[attr-defined]
+        changes=given(VadClipConfig, changes),
+        manifest=manifest,
+        normal=normal,
+        val_fraction=val_fraction,
+        select_on=select_on.value,
+        num_seeds=seeds,
+        name=name,
+        resume=resume,
+        device=device or place.settings.device,
     )
+    recipe = RecipeChanges(
+        encoder=encoder,
+        stride=stride,
+        pick=pick.value if pick else None,
+        fps=fps,
+        crops=crops.value if crops else None,
+        motion=motion,
+    )
+    if dry_run:
+        from vidlang.workflows.train_plans import plan_vadclip
+
+        show_plan(plan_vadclip(place, options, recipe, TerminalProgress(quiet)), json=json, quiet=quiet)
+        return
+    report = train_vadclip(place, options, recipe, TerminalProgress(quiet))
     if json:
         print_json(report.to_dict())
     elif not quiet:
@@ -234,6 +238,7 @@ def tca(
     ] = 0.2,
     name: NameOption = None,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -268,38 +273,39 @@ def tca(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    report = train_tca(
-        videos or [],
-        place,
-        TrainTcaOptions(
-            preset=str(preset.value),  # type: ignore[attr-defined]
-            changes=given(TcaConfig, changes),
-            positives=positives.value,
-            pairs=pairs,
-            manifest=manifest,
-            num_copies=copies,
-            strength=strength.value,
-            whitening=str(whitening.value),  # type: ignore[attr-defined, arg-type]
-            num_components=components,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            name=name,
-            resume=resume,
-            device=device or place.settings.device,
-        ),
-        RecipeChanges(
-            encoder=encoder,
-            stride=stride,
-            pick=pick and pick.value,
-            fps=fps,
-            features=features and features.value,
-            borders=borders and borders.value,
-            colour=colour and colour.value,
-            motion=motion,
-        ),
-        ExtractOptions(num_workers=workers),
-        TerminalProgress(quiet),
+    options = TrainTcaOptions(
+        preset=str(preset.value),  # type: ignore[attr-defined]
+        changes=given(TcaConfig, changes),
+        positives=positives.value,
+        pairs=pairs,
+        manifest=manifest,
+        num_copies=copies,
+        strength=strength.value,
+        whitening=str(whitening.value),  # type: ignore[attr-defined, arg-type]
+        num_components=components,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        name=name,
+        resume=resume,
+        device=device or place.settings.device,
     )
+    recipe = RecipeChanges(
+        encoder=encoder,
+        stride=stride,
+        pick=pick and pick.value,
+        fps=fps,
+        features=features and features.value,
+        borders=borders and borders.value,
+        colour=colour and colour.value,
+        motion=motion,
+    )
+    if dry_run:
+        from vidlang.workflows.train_plans import plan_tca
+
+        show_plan(plan_tca(videos or [], place, options, recipe, TerminalProgress(quiet)), json=json, quiet=quiet)
+        return
+    extraction = ExtractOptions(num_workers=workers)
+    report = train_tca(videos or [], place, options, recipe, extraction, TerminalProgress(quiet))
     if json:
         print_json(report.to_dict())
     elif not quiet:
@@ -358,6 +364,7 @@ def wtal(
     ] = False,
     name: NameOption = None,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
     pick: PickOption = None,
@@ -387,23 +394,25 @@ def wtal(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    report = train_wtal(
-        place,
-        TrainWtalOptions(
-            preset=str(preset.value),  # type: ignore[attr-defined]
-            changes=given(WtalConfig, changes),
-            manifest=manifest,
-            normal=normal,
-            second=second,
-            val_fraction=val_fraction,
-            ablation=ablation,
-            name=name,
-            resume=resume,
-            device=device or place.settings.device,
-        ),
-        RecipeChanges(encoder=encoder, stride=stride, pick=pick and pick.value, fps=fps, motion=motion),
-        TerminalProgress(quiet),
+    options = TrainWtalOptions(
+        preset=str(preset.value),  # type: ignore[attr-defined]
+        changes=given(WtalConfig, changes),
+        manifest=manifest,
+        normal=normal,
+        second=second,
+        val_fraction=val_fraction,
+        ablation=ablation,
+        name=name,
+        resume=resume,
+        device=device or place.settings.device,
     )
+    recipe = RecipeChanges(encoder=encoder, stride=stride, pick=pick and pick.value, fps=fps, motion=motion)
+    if dry_run:
+        from vidlang.workflows.train_plans import plan_wtal
+
+        show_plan(plan_wtal(place, options, recipe, TerminalProgress(quiet)), json=json, quiet=quiet)
+        return
+    report = train_wtal(place, options, recipe, TerminalProgress(quiet))
     if json:
         print_json(report.to_dict())
     elif not quiet:

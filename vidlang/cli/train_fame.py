@@ -13,6 +13,7 @@ from vidlang.cli.extract import WorkersOption
 from vidlang.cli.help import VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
+    DryRunOption,
     JsonOption,
     ManifestOption,
     QuietOption,
@@ -21,11 +22,14 @@ from vidlang.cli.options import (
     given,
     options_from,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, warn
 from vidlang.core.errors import BadInput
 from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, LinearConfig
 
 if TYPE_CHECKING:
+    from vidlang.store.workspace import Workspace
+    from vidlang.workflows.recognize_fame import RecognizeOptions
+    from vidlang.workflows.train_fame import TrainFameOptions
     from vidlang.workflows.video_networks import TrainFameReport
 
 TRAINING = "Training"
@@ -92,6 +96,7 @@ def fame(
     ] = 0.2,
     name: NameOption = None,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
@@ -129,16 +134,33 @@ def fame(
     if finetune is None and linear is None:
         said = _said(FameConfig, changes, "training without labels")
         chosen = None if preset is None else str(preset.value)  # type: ignore[attr-defined]
-        report = train_fame(videos, place, TrainFameOptions(preset=chosen, init=init, changes=said, **common), progress)
+        pretraining = TrainFameOptions(preset=chosen, init=init, changes=said, **common)
+        if dry_run:
+            _show_plan(videos, place, pretraining, json, quiet)
+            return
+        report = train_fame(videos, place, pretraining, progress)
     else:
         if init is not None or preset is not None:
             raise BadInput("--init and --preset are for training without labels; leave them out here.")
         kind: Literal["finetune", "linear"] = "finetune" if linear is None else "linear"
         said = _said(FinetuneConfig if kind == "finetune" else LinearConfig, changes, f"--{kind}")
         options = RecognizeOptions(kind, str(finetune or linear), changes=said, test_fraction=test_fraction, **common)
+        if dry_run:
+            _show_plan(videos, place, options, json, quiet)
+            return
         report = recognize_fame(videos, place, options, progress)
     if report is not None:
         _show(report, json, quiet)
+
+
+def _show_plan(
+    videos: list[Path], place: Workspace, options: TrainFameOptions | RecognizeOptions, json: bool, quiet: bool
+) -> None:
+    from vidlang.workflows.train_plans import plan_fame
+
+    plan = plan_fame(videos, place, options)
+    if plan is not None:
+        show_plan(plan, json=json, quiet=quiet)
 
 
 def _said(config: type, values: dict[str, Any], what: str) -> dict[str, Any]:

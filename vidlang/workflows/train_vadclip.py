@@ -134,11 +134,8 @@ def train_vadclip(
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
     text, device = encoder.text, str(encoder.device)
-    if text.dim % plan.config.attn_heads:
-        raise BadInput(
-            f"--attn-heads {plan.config.attn_heads} does not divide {text.dim}, the dimension of {encoder_name}."
-        )
-    name = _run_name(workspace, options)
+    check_heads(plan.config, text.dim, encoder_name)
+    name = choose_run(workspace, options)
     reports = []
     for index in range(options.num_seeds):
         config = replace(plan.config, seed=plan.config.seed + index)
@@ -221,7 +218,20 @@ def _labels(options: TrainOptions, known: Sequence[str], notes: list[str]) -> li
     return labels
 
 
-def _run_name(workspace: Workspace, options: TrainOptions) -> str:
+def check_heads(config: VadClipConfig, dim: int, encoder_name: str) -> None:
+    """
+    Raises:
+        BadInput: the attention heads do not share the dimension of the features evenly.
+    """
+    if dim % config.attn_heads:
+        raise BadInput(f"--attn-heads {config.attn_heads} does not divide {dim}, the dimension of {encoder_name}.")
+
+
+def choose_run(workspace: Workspace, options: TrainOptions) -> str:
+    """
+    Raises:
+        BadInput: the name is taken, there is nothing to resume, or several runs should be.
+    """
     if options.resume and options.num_seeds > 1:
         raise BadInput("--resume goes on with one run; leave --seeds out and give its --name.")
     return choose_name(workspace, "vadclip", options.name, options.resume)

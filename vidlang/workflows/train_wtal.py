@@ -155,9 +155,7 @@ def train_wtal(
     options, progress = options or TrainWtalOptions(), progress or Progress()
     changes = changes or RecipeChanges()
     cache = FeatureCache(workspace.cache_dir)
-    second_rows = [recipe for recipe in cache.recipes() if options.second and recipe.encoder == options.second]
-    wanted = make_recipe(workspace.settings, changes)
-    recipe = recipe_in_cache(cache, wanted, changes != RecipeChanges(), progress, second_rows)
+    recipe = recipe_of_run(workspace, cache, options, changes, progress)
     check_has_text(recipe, "vidlang train wtal")
     plan = decide(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
@@ -184,6 +182,19 @@ def train_wtal(
     rows = [row for title in ABLATIONS for row in reports[title].table if not str(row[0]).startswith("zero-shot")]
     of_warm_up = reports[next(iter(ABLATIONS))].pseudo_labels
     return replace(full, table=tuple([*zero, *rows]), pseudo_labels=(*of_warm_up, *full.pseudo_labels))
+
+
+def recipe_of_run(
+    workspace: Workspace, cache: FeatureCache, options: TrainWtalOptions, changes: RecipeChanges, progress: Progress
+) -> FeatureRecipe:
+    """Which of the cached rows are learned from.
+
+    Raises:
+        MissingFeatures: there are none, or several kinds and none is named.
+    """
+    second_rows = [recipe for recipe in cache.recipes() if options.second and recipe.encoder == options.second]
+    wanted = make_recipe(workspace.settings, changes)
+    return recipe_in_cache(cache, wanted, changes != RecipeChanges(), progress, second_rows)
 
 
 def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions) -> Decided:

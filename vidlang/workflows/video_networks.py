@@ -429,7 +429,12 @@ def batches_of(
         num_workers=num_workers,
         shard=(group.rank, group.size),
     )
-    return Batches(source, max(len(videos) // config.batch_size, config.min_batches)), source
+    return Batches(source, steps_per_epoch(config, len(videos))), source
+
+
+def steps_per_epoch(config: Any, num_videos: int) -> int:
+    """Batches of an epoch; what is left of a pass waits for another epoch."""
+    return int(max(num_videos // config.batch_size, config.min_batches))
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------

@@ -32,6 +32,12 @@ class Schedule:
     steps_per_pass: int
     steps_per_epoch: int
 
+    @classmethod
+    def of(cls, config: WtalConfig, num_videos: int) -> Schedule:
+        """An epoch is so many whole passes over the videos that it has ``min_batches``."""
+        in_a_pass = -(-num_videos // config.batch_size)
+        return cls(config, in_a_pass, in_a_pass * -(-config.min_batches // in_a_pass))
+
     def phases(self) -> list[Phase]:
         """All phases of a training that nothing ends early."""
         steps: tuple[Step, ...] = {"BF": ("B", "F"), "B": ("B",), "F": ("F",)}[self.config.steps]  # type: ignore[assignment]
