@@ -15,6 +15,7 @@ from vidlang.core.schemas.words import (
     or_null,
     record,
     text,
+    word,
 )
 
 MEASURED: tuple[tuple[str, JsonSchema], ...] = (
@@ -163,6 +164,48 @@ MEASURED: tuple[tuple[str, JsonSchema], ...] = (
             rows=TABLE,
             clips=TABLE,
             failed=FAILED,
+            notes=NOTES,
+        ),
+    ),
+    (
+        "plan --json",
+        document(
+            "estimate",
+            "Time, storage and cost of an extraction, for several numbers of workers.",
+            recipe=RECIPE,
+            fingerprint=text("Of the recipe."),
+            videos=count(),
+            video_seconds=number("Of all videos."),
+            images=count("That go through the encoder."),
+            rows=count(),
+            source_bytes=count("Of the videos."),
+            feature_bytes=count("In the cache."),
+            index_bytes=count("Of an index of all rows."),
+            packs=count("Files, if entries lie in packs."),
+            rates=record(
+                "Of one worker, measured or given.",
+                decode=by_name(number(), "Seconds of video per core and second: middle, low, high."),
+                encode=by_name(number(), "Images a second of a core or a device: middle, low, high."),
+                on_cores=flag("Whether the encoder runs on the cores that decode."),
+                where=text(),
+            ),
+            site=record(
+                "What is assumed.",
+                cores=count("Of a worker."),
+                network=number("Bytes a second of all workers."),
+                files_per_second=number("Entries a second of all workers."),
+                price_per_hour=or_null(number("Of a worker.")),
+            ),
+            table=many(
+                record(
+                    workers=count(),
+                    seconds=number(),
+                    least_seconds=number("By the fastest measured part."),
+                    most_seconds=number("By the slowest."),
+                    bound=word("decode", "encode", "network", "files"),
+                    cost=or_null(number()),
+                )
+            ),
             notes=NOTES,
         ),
     ),
