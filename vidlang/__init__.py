@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vidlang.api.motion import diff, fame_mask, fame_merge
     from vidlang.api.results import ExtractResult, LocalizeResult, RetrieveResult, ScoreResult
     from vidlang.api.retrieval import find_duplicates, index, retrieve
+    from vidlang.api.streams import Watching, watch
     from vidlang.api.training import (
         train,
         train_fame,
@@ -61,6 +62,7 @@ _DOORS = {
     "vidlang.api.motion": ("diff", "fame_mask", "fame_merge"),
     "vidlang.api.results": ("ExtractResult", "LocalizeResult", "RetrieveResult", "ScoreResult"),
     "vidlang.api.retrieval": ("find_duplicates", "index", "retrieve"),
+    "vidlang.api.streams": ("Watching", "watch"),
     "vidlang.api.training": ("train", "train_fame", "train_tca", "train_vadclip", "train_wtal"),
     "vidlang.core": (
         "Detection", "Detections", "FeatureKey", "FeatureRecipe", "Features", "Hit", "Label", "Outcome",
@@ -73,11 +75,11 @@ _HOME = {name: module for module, names in _DOORS.items() for name in names}
 __all__ = [
     "Detection", "Detections", "ExtractResult", "FeatureKey", "FeatureRecipe", "Features", "Hit", "Label",
     "LocalizeResult", "Outcome", "Progress", "Ranking", "RetrieveResult", "Sampling", "ScoreResult", "Scorer",
-    "Scores", "Segment", "VideoInfo", "VidlangError", "__version__", "diff", "evaluate", "evaluate_anomaly",
+    "Scores", "Segment", "VideoInfo", "VidlangError", "Watching", "__version__", "diff", "evaluate", "evaluate_anomaly",
     "evaluate_background", "evaluate_localization", "evaluate_representation", "evaluate_retrieval", "extract",
     "fame_mask", "fame_merge", "find_duplicates", "index", "iter_features", "load_encoder", "load_scorer",
     "localize", "open_cache", "retrieve", "score", "score_features", "train", "train_fame", "train_tca",
-    "train_vadclip", "train_wtal",
+    "train_vadclip", "train_wtal", "watch",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import vidlang
 from vidlang import cli
-from vidlang.cli import diff, evaluate, extract, fame, index, localize, retrieve, score, train  # noqa: F401
+from vidlang.cli import diff, evaluate, extract, fame, index, localize, retrieve, score, train, watch  # noqa: F401
 from vidlang.core import BadInput, BadVideo, Detections, Progress, Scores, UnknownName
 from vidlang.store.workspace import Settings, Workspace
 from vidlang.video.writer import write_video
@@ -34,6 +34,7 @@ PAIRS = {
     "score": (cli.score.command, vidlang.score),
     "localize": (cli.localize.localize, vidlang.localize),
     "retrieve": (cli.retrieve.command, vidlang.retrieve),
+    "watch": (cli.watch.command, vidlang.watch),
     "index": (cli.index.update, vidlang.index),
     "diff": (cli.diff.command, vidlang.diff),
     "fame mask": (cli.fame.mask, vidlang.fame_mask),
@@ -229,6 +230,29 @@ def test_scorers_score_features_rows_and_streams_alike(place):
     ):
         assert isinstance(found, Scores) and np.allclose(found.anomaly, expected.anomaly, atol=1e-4)
     assert scorer.events(expected, threshold=0.0)[0].segment.duration == pytest.approx(expected.seconds[-1, 1])
+
+
+def test_a_file_that_is_watched_has_the_scores_of_the_file(place):
+    [expected] = vidlang.score(film(place), labels="fire", workspace=place, plot=False)
+    watching = vidlang.watch(film(place), labels="fire", threshold=0.0, scores=True, delay=0.0, workspace=place)
+    assert watching.report is None
+    lines = list(watching)
+    told = [line["anomaly"] for line in lines if line["type"] == "score"]
+    assert np.allclose(told, expected.anomaly, atol=1e-4)
+    assert watching.report is not None and watching.report.reason == "end" and watching.report.num_events == 1
+    assert [line["end"] for line in lines if line["type"] == "event_end"] == [expected.seconds[-1, 1]]
+    assert list(watching) == []
+
+
+def test_watching_stops_with_an_event_that_is_closed_or_at_once(place):
+    watching = vidlang.watch(film(place), labels="fire", threshold=0.0, scores=True, delay=0.0, workspace=place)
+    for line in watching:
+        if line["type"] == "score":
+            watching.stop("enough")
+    assert watching.report is not None and (watching.report.reason, watching.report.num_events) == ("enough", 1)
+    with vidlang.watch(film(place), labels="fire", workspace=place) as watching:
+        assert next(iter(watching))["status"] == "started"
+    assert list(watching.events()) == [] and watching.report is None
 
 
 def test_bare_rows_get_a_second_each_or_the_times_that_are_given(place):
