@@ -115,6 +115,9 @@ LIGHT_COMMANDS = [
     ["eval", "retrieval", "--help"], ["train", "tca", "--help"], ["localize", "--help"], ["train", "wtal", "--help"],
     ["diff", "--help"], ["fame", "mask", "--help"], ["fame", "weights", "--help"], ["train", "fame", "--help"],
     ["eval", "representation", "--help"], ["eval", "background", "--help"], ["demo", "--help"],
+    ["eval", "localization", "--help"], ["cache", "map", "--help"], ["cache", "matrix", "--help"],
+    ["cache", "attention", "--help"], ["watch", "--help"], ["browse", "--help"], ["init", "--help"],
+    ["doctor", "--help"], ["config"], ["schema"], ["schema", "scores"],
 ]  # fmt: skip
 
 

@@ -27,10 +27,10 @@ from vidlang.core.errors import BadInput
 from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, LinearConfig
 
 if TYPE_CHECKING:
-    from vidlang.store.workspace import Workspace
     from vidlang.workflows.recognize_fame import RecognizeOptions
     from vidlang.workflows.train_fame import TrainFameOptions
     from vidlang.workflows.video_networks import TrainFameReport
+    from vidlang.workflows.workspace import Workspace
 
 TRAINING = "Training"
 NameOption = Annotated[
