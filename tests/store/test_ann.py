@@ -12,7 +12,7 @@ import torch
 
 from vidlang.core import BadInput, DamagedEntry, MissingDependency
 from vidlang.store import ann
-from vidlang.store.ann import AnnSettings, ApproximateIndex, measure_recall
+from vidlang.store.ann import AnnSettings, ApproximateIndex, OwnRecall, kind_for, measure_recall
 
 needs_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss: pip install faiss-cpu")
 DIM = 32
@@ -114,6 +114,80 @@ def test_half_rows_and_few_vectors(tmp_path):
 
 
 @needs_faiss
+@pytest.mark.parametrize("memory", [None, 60_000], ids=["one file", "lists beside"])
+def test_codes_come_back_from_the_disk_and_nearly_all_of_the_nearest_are_among_them(tmp_path, memory):
+    rows = unit_rows(3000)
+    settings = AnnSettings(cells=20, code_bytes=16, recall_at=20)
+    made = ApproximateIndex.build(
+        tmp_path / "ann", lambda: in_blocks(rows, 400), DIM, "ivf-pq", built_from="v", settings=settings, memory=memory
+    )
+    files = {"ann.json", "vectors.faiss"} | ({"vectors.ivfdata"} if memory else set())
+    assert set(os.listdir(tmp_path / "ann")) == files
+    assert made.recall >= 0.95 and "ivf-pq over 3000 vectors: 20 cells, 16 bytes a vector" in made.line()
+    (tmp_path / "ann").rename(tmp_path / "moved")
+    read = ApproximateIndex.load(tmp_path / "moved", workspace=tmp_path, built_from="v")
+    for one, other in zip(made.search(rows[:20], 80), read.search(rows[:20], 80), strict=True):
+        assert np.array_equal(one, other)
+    found, nearest = read.search(rows[::40], 80)[1], exact(rows[::40], rows, 20)
+    assert np.mean([np.isin(near, there).mean() for near, there in zip(nearest, found, strict=True)]) > 0.9
+    torn = tmp_path / "moved" / ("vectors.ivfdata" if memory else "vectors.faiss")
+    torn.write_bytes(torn.read_bytes()[:-1] + b"?")
+    with pytest.raises(DamagedEntry, match="does not match its checksum"):
+        ApproximateIndex.load(tmp_path / "moved", workspace=tmp_path)
+
+
+@needs_faiss
+def test_lists_take_blocks_one_at_a_time_and_equal_those_of_all_at_once(tmp_path):
+    rows = unit_rows(2000)
+    most = 0
+
+    def blocks():
+        nonlocal most
+        for block in in_blocks(rows, 100):
+            most = max(most, len(block))
+            yield block
+
+    streamed = ApproximateIndex.build(tmp_path / "a", blocks, DIM, "ivf", built_from="v", memory=40_000)
+    whole = ApproximateIndex.build(tmp_path / "b", [rows], DIM, "ivf", built_from="v", settings=AnnSettings())
+    assert most == 100 and (tmp_path / "a" / "vectors.ivfdata").exists()
+    probes = AnnSettings(probes=10**6)
+    every = [ApproximateIndex(index.folder, index._index, {**vars(index), "settings": vars(probes)})
+             for index in (streamed, whole)]  # fmt: skip
+    (similarities, numbers), (others, _) = (index.search(rows[::50], 10) for index in every)
+    assert np.array_equal(numbers, exact(rows[::50], rows, 10)) and np.allclose(similarities, others, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "memory", "kind"),
+    [(0, None, "hnsw"), (10**6, None, "hnsw"), (10**6 + 1, None, "ivf-pq"), (10**5, 10**7, "ivf-pq"), (99, 1, "ivf")],
+)
+def test_the_kind_follows_from_the_size_and_the_memory(vectors, memory, kind):
+    assert kind_for(vectors, 256, memory) == kind
+
+
+@needs_faiss
+def test_what_own_queries_found_is_remembered_until_the_index_is_built_again(built, tmp_path):
+    assert built.own_recall is None
+    built.keep_own_recall(OwnRecall(0.75, 3, 10))
+    assert ApproximateIndex.load(built.folder, workspace=tmp_path).own_recall == OwnRecall(0.75, 3, 10)
+    (built.folder / "recall.json").write_text("{")
+    assert built.own_recall is None
+    built.keep_own_recall(OwnRecall(0.75, 3, 10))
+    ApproximateIndex.build(built.folder, [unit_rows(9)], DIM, built_from="v2")
+    assert built.own_recall is None
+
+
+@needs_faiss
+def test_codes_need_enough_vectors_and_a_divisor_of_the_width(tmp_path):
+    with pytest.raises(BadInput, match="learnt from 1000 vectors on, got 300"):
+        ApproximateIndex.build(tmp_path / "ann", [unit_rows(300)], DIM, "ivf-pq", built_from="v")
+    with pytest.raises(BadInput, match="5 bytes do not divide vectors of width 32"):
+        settings = AnnSettings(code_bytes=5)
+        ApproximateIndex.build(tmp_path / "ann", [unit_rows(1000)], DIM, "ivf-pq", built_from="v", settings=settings)
+    assert not (tmp_path / "ann").exists()
+
+
+@needs_faiss
 def test_an_index_of_other_vectors_is_refused(built, tmp_path):
     assert ApproximateIndex.is_current(built.folder, "v1") and not ApproximateIndex.is_current(built.folder, "v2")
     assert not ApproximateIndex.is_current(tmp_path / "none", "v1")
@@ -175,7 +249,7 @@ def test_callers_mistakes_are_refused(built, tmp_path):
             ApproximateIndex.build(tmp_path / "other", [rows], DIM, built_from="v")
     with pytest.raises(ValueError, match="k must be at least 1"):
         built.search(unit_rows(1), 0)
-    with pytest.raises(ValueError, match="kind must be one of 'hnsw', 'ivf', got 'flat'"):
+    with pytest.raises(ValueError, match="kind must be one of 'hnsw', 'ivf', 'ivf-pq', got 'flat'"):
         ApproximateIndex.build(tmp_path / "other", [], DIM, "flat", built_from="v")
     with pytest.raises(ValueError, match="search_width must be positive"):
         AnnSettings(search_width=0)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Similarity = Literal["overlap", "chamfer", "symmetric", "top-k", "cosine", "comparator"]
 Whitening = Literal["auto", "none", "center", "whiten"]
 BlankFrames = Literal["weigh-less", "keep"]
-IndexDtype = Literal["float32", "bfloat16"]
+IndexDtype = Literal["float32", "bfloat16", "float16"]
 
 
 def retrieve(
@@ -50,6 +50,7 @@ def retrieve(
     max_false_positives: float | None = None,
     shortlist: int = 1000,
     ann: bool = False,
+    memory: int | None = None,
     segments: bool = True,
     background: str | None = None,
     comparator: PathLike | None = None,
@@ -84,6 +85,7 @@ def retrieve(
     """The nearest cached videos to videos, images or texts, and which seconds match.
 
     text: words to look for, or several such; the gallery is what the cache holds
+    memory: for the index at a time, in MB; None: as much as the system gives
     videos: where the page ``report`` finds the files of the gallery
 
     Raises:
@@ -104,7 +106,12 @@ def retrieve(
             device=device or place.settings.device,
         ),
         search=SearchOptions(
-            similarity=similarity, top=top, shortlist=shortlist, threshold=threshold, segments=segments
+            similarity=similarity,
+            top=top,
+            shortlist=shortlist,
+            threshold=threshold,
+            segments=segments,
+            memory=None if memory is None else memory * 1_000_000,
         ),
         comparator=path_of(comparator),
         background=background,

@@ -22,7 +22,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
-from vidlang.cli.help import ANSWER, VIDEOS
+from vidlang.cli.help import ANSWER, RUNNING, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, plain, print_json, print_table, say, warn
 from vidlang.core.errors import BadInput
@@ -58,6 +58,7 @@ class BlankChoice(str, Enum):
 class IndexDtypeChoice(str, Enum):
     float32 = "float32"
     bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 GALLERY = "Gallery (decides which index)"
@@ -108,7 +109,19 @@ BlankOption = Annotated[
 IndexDtypeOption = Annotated[
     IndexDtypeChoice,
     typer.Option(
-        help="Numbers of the index: float32, or bfloat16 for half the space.", metavar="NAME", rich_help_panel=GALLERY
+        help="Numbers of the index: float32; bfloat16: rows in half the space; float16: vectors, too.",
+        metavar="NAME",
+        rich_help_panel=GALLERY,
+    ),
+]
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Memory for the index at a time, in MB.",
+        show_default="as much as the system gives",
+        metavar="MB",
+        rich_help_panel=RUNNING,
     ),
 ]
 
@@ -222,6 +235,7 @@ def command(
         bool,
         typer.Option("--ann", help="Approximate shortlist (faiss), with its recall.", rich_help_panel=SEARCH),
     ] = False,
+    memory: MemoryOption = None,
     segments: Annotated[
         bool,
         typer.Option("--segments/--no-segments", help="Find which seconds match.", rich_help_panel=SEARCH),
@@ -354,6 +368,7 @@ def command(
             shortlist=shortlist,
             threshold=threshold,
             segments=segments,
+            memory=None if memory is None else memory * 1_000_000,
         ),
         comparator=comparator,
         background=background,

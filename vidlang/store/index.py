@@ -21,8 +21,8 @@ Readers need no lock: what they opened stays as it was, also while others write,
 writes at a time.
 
 Rows are *scaled*: a unit row times its informative weight in 0 to 1, so a product of two rows is weight times weight
-times cosine. Vectors are float32 in every index: there are few of them, and the shortlist stays exact. Rows, and the
-rows for texts, have the type of ``IndexSpec.dtype``.
+times cosine. Rows, and the rows for texts, have the type of ``IndexSpec.dtype``. Vectors are float32 beside rows of
+float32 and of bfloat16, and float16 beside rows of float16: a walk over all of them then reads half the bytes.
 
 Tensors that an index hands out are maps of its files. Their memory is read-only: whoever writes into one is killed by
 the system, so clone first.
@@ -50,7 +50,17 @@ from numpy.typing import NDArray
 
 from vidlang.core import BadInput, DamagedEntry, FeatureRecipe, Progress
 from vidlang.store.atomic import is_stale, replacing_folder, temporary_name, write_text
-from vidlang.store.index_parts import FACTS, REMEDY, Part, StoredVideo, digest_of, to_stored, write_part
+from vidlang.store.index_memory import Pages, rows_at_once
+from vidlang.store.index_parts import (
+    FACTS,
+    REMEDY,
+    VECTOR_DTYPES,
+    Part,
+    StoredVideo,
+    digest_of,
+    to_stored,
+    write_part,
+)
 from vidlang.store.writer_lock import WriterLock, writer_lock
 
 if TYPE_CHECKING:
@@ -71,7 +81,7 @@ FEWEST_ROWS = 256
 _PART_NAME = re.compile(r"part-(\d{6,12})")
 _ARRAYS_NAME = re.compile(r"arrays-[0-9a-f]{8}\.npz")
 
-IndexDtype = Literal["float32", "bfloat16"]
+IndexDtype = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class IndexSpec:
     window: int = 32
     """Rows behind a vector of a long video's window."""
     dtype: IndexDtype = "float32"
-    """How rows are kept."""
+    """How rows are kept; ``float16``: vectors, too."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else decides; ready for JSON."""
 
@@ -198,6 +208,7 @@ class VideoIndex:
         self._ids: list[str] = []
         self._positions: dict[str, int] = {}
         self._entries: dict[str, tuple[int, str]] | None = None
+        self._ends: NDArray[np.int64] | None = None
 
     # -- open and close ----------------------------------------------------------------------------------------------
 
@@ -341,28 +352,83 @@ class VideoIndex:
 
     # -- numbers -----------------------------------------------------------------------------------------------------
 
-    def vector_blocks(self, max_rows: int = 65536, first_only: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+    def vector_blocks(
+        self, max_rows: int = 65536, first_only: bool = False, memory: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """All vectors in the order of positions, in blocks of at most ``max_rows``.
 
         first_only: the whole videos' vectors alone, one a video
-        yields: ([m, E] float32, [m] int64 position of the video of each)
+        memory: bytes of the files that may lie in this process's memory at a time; None: as many as the system likes
+        yields: ([m, E] float32 or float16, [m] int64 position of the video of each)
         """
         for share in self._shares:
             starts, counts = _ranges(share, column=1)
             if first_only:
                 counts = np.ones_like(counts)
-            for vectors, owners, _ in _blocks(share, share.part.vectors, starts, counts, max_rows):
+            walk = self._walk(share.part.vectors, share.part.vector_pages, max_rows, memory)
+            for vectors, owners, _ in _blocks(share, walk, starts, counts):
                 yield vectors, owners
 
-    def text_blocks(self, max_rows: int = 65536) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def row_blocks(self, max_rows: int = 65536, memory: int | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """All scaled rows, as ``text_blocks``."""
+        for share in self._shares:
+            walk = self._walk(share.part.rows, share.part.row_pages, max_rows, memory)
+            yield from _blocks(share, walk, *_ranges(share, column=0))
+
+    def text_blocks(self, max_rows: int = 65536, memory: int | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """All rows to compare with texts, as ``vector_blocks``.
 
-        yields: ([m, D] float32 or bfloat16, [m] int64 position of the video, [m] int64 number of the row in its video)
+        yields: ([m, D] of the type of rows, [m] int64 position of the video, [m] int64 number of the row in its video)
         """
         for share in self._shares:
-            starts, counts = _ranges(share, column=0)
             source = share.part.rows if share.part.text is None else share.part.text
-            yield from _blocks(share, source, starts, counts, max_rows)
+            walk = self._walk(source, share.part.text_pages, max_rows, memory)
+            yield from _blocks(share, walk, *_ranges(share, column=0))
+
+    def _walk(self, source: Tensor, pages: Pages, max_rows: int, memory: int | None) -> _Walk:
+        """How one part's rows are walked over, when all parts together may take ``memory``."""
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows}")
+        total = sum(share.part.bytes for share in self._shares)
+        rows, bounded = rows_at_once(memory, total, source.shape[1] * source.element_size(), max_rows)
+        return _Walk(source, rows, pages if bounded else None)
+
+    def forget(self) -> None:
+        """Gives the memory of what was looked at back to the system; tensors that were handed out stay valid."""
+        for share in self._shares:
+            share.part.forget()
+
+    def owners_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[n] positions of the videos of vectors by their numbers, as ``vector_blocks`` counts them."""
+        return np.asarray(np.searchsorted(self._vector_ends, numbers, side="right"))
+
+    def is_first(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """[n] whether each is the vector of a whole video."""
+        ends, owners = self._vector_ends, self.owners_of(numbers)
+        return np.asarray(numbers == np.where(owners > 0, ends[owners - 1], 0))
+
+    def vectors_at(self, numbers: NDArray[np.int64]) -> Tensor:
+        """[n, E] float32 copies of vectors by their numbers, as ``vector_blocks`` counts them."""
+        import torch
+
+        ends, owners = self._vector_ends, self.owners_of(numbers)
+        within = numbers - np.where(owners > 0, ends[owners - 1], 0)
+        shares = np.searchsorted(self._firsts, owners, side="right") - 1
+        out = torch.empty(len(numbers), self._shares[0].part.width if self._shares else 0)
+        for i in np.unique(shares).tolist():
+            share, mine = self._shares[i], np.flatnonzero(shares == i)
+            places = share.part.offsets[share.live[owners[mine] - share.first], 1] + within[mine]
+            order = np.argsort(places)  # ascending, as the file lies
+            out[torch.from_numpy(mine[order])] = share.part.vectors[torch.from_numpy(places[order])].float()
+        return out
+
+    @property
+    def _vector_ends(self) -> NDArray[np.int64]:
+        """[number of videos] how many vectors there are up to and with each video; found once for each state."""
+        if self._ends is None:
+            counts = [np.zeros(0, dtype=np.int64), *(_ranges(share, column=1)[1] for share in self._shares)]
+            self._ends = np.cumsum(np.concatenate(counts))
+        return self._ends
 
     def vector_owners(self, first_only: bool = False) -> NDArray[np.int64]:
         """[number of vectors] the position of the video of each vector, in the order of ``vector_blocks``."""
@@ -373,12 +439,12 @@ class VideoIndex:
         return np.concatenate(owners)
 
     def vectors(self, position: int) -> Tensor:
-        """[V, E] float32, first the one of the whole video."""
+        """[V, E] float32 or float16, first the one of the whole video."""
         part, local = self._locate(position)
         return part.vectors[int(part.offsets[local, 1]) : int(part.offsets[local + 1, 1])]
 
     def rows(self, position: int) -> Tensor:
-        """[T, E] scaled rows, float32 or bfloat16."""
+        """[T, E] scaled rows, float32, bfloat16 or float16."""
         part, local = self._locate(position)
         return part.rows[int(part.offsets[local, 0]) : int(part.offsets[local + 1, 0])]
 
@@ -543,6 +609,7 @@ class VideoIndex:
     def _show(self, shares: Sequence[_Share]) -> None:
         """These alone, in their order. Parts without videos are left out."""
         self._shares, self._firsts, self._ids, self._positions = [], [], [], {}
+        self._entries = self._ends = None
         for share in shares:
             self._show_more(share)
 
@@ -555,7 +622,7 @@ class VideoIndex:
         self._firsts.append(first)
         self._ids += ids
         self._positions.update(zip(ids, range(first, first + len(ids)), strict=True))
-        self._entries = None
+        self._entries = self._ends = None
         if len(self._positions) != len(self._ids):
             raise _damaged(self.folder / STATE_FILE, "a video is in it twice")
 
@@ -669,7 +736,7 @@ class VideoIndex:
             item.stamp,
             item.digest,
             float(item.duration),
-            to_stored(item.vectors, "float32"),
+            to_stored(item.vectors, VECTOR_DTYPES[self.spec.dtype]),
             to_stored(item.rows, self.spec.dtype),
             np.array(item.seconds, dtype="<f8", order="C"),
             None if item.text is None else to_stored(item.text, self.spec.dtype),
@@ -720,30 +787,45 @@ def _ranges(share: _Share, column: int) -> tuple[NDArray[np.int64], NDArray[np.i
     return offsets[share.live], (offsets[share.live + 1] - offsets[share.live])
 
 
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """A walk over a part's rows."""
+
+    source: Tensor
+    max_rows: int
+    pages: Pages | None
+    """Where the memory of each block is given back after it."""
+
+
 def _blocks(
-    share: _Share, source: Tensor, starts: NDArray[np.int64], counts: NDArray[np.int64], max_rows: int
+    share: _Share, walk: _Walk, starts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows ``starts[i] … starts[i] + counts[i]`` of ``source`` for each live video i, with the video's position and the
+    """Rows ``starts[i] … starts[i] + counts[i]`` of a part for each live video i, with the video's position and the
     row's number in the video. Rows that lie together are a view, others a copy of at most ``max_rows``.
 
     A few gaps, as single removed videos leave them, end a block; where there are many, blocks are copied across them.
     """
     import torch
 
-    if max_rows < 1:
-        raise ValueError(f"max_rows must be at least 1, got {max_rows}")
     owners = np.repeat(np.arange(share.first, share.first + len(starts)), counts)
     within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
     numbers = np.repeat(starts, counts) + within  # ascending
     gaps = (np.flatnonzero(np.diff(numbers) > 1) + 1).tolist()
     edges = [0, *(gaps if len(gaps) * FEWEST_ROWS <= len(numbers) else []), len(numbers)]
-    pieces = [(begin, end) for start, end in pairwise(edges) for begin in range(start, end, max_rows)]
-    for begin, end in pieces:
-        block = slice(begin, min(begin + max_rows, end))
-        first, last = int(numbers[block][0]), int(numbers[block][-1])
-        together = last - first + 1 == len(numbers[block])
-        rows = source[first : last + 1] if together else source[torch.from_numpy(numbers[block])]
-        yield rows, torch.from_numpy(owners[block]), torch.from_numpy(within[block])
+    pieces = [
+        slice(begin, min(begin + walk.max_rows, end))
+        for start, end in pairwise(edges)
+        for begin in range(start, end, walk.max_rows)
+    ]
+    spans = [(int(numbers[piece][0]), int(numbers[piece][-1]) + 1) for piece in pieces]
+    for i, (piece, (first, last)) in enumerate(zip(pieces, spans, strict=True)):
+        if walk.pages is not None and i + 1 < len(spans):
+            walk.pages.read_ahead(*spans[i + 1])
+        together = last - first == len(numbers[piece])
+        rows = walk.source[first:last] if together else walk.source[torch.from_numpy(numbers[piece])]
+        yield rows, torch.from_numpy(owners[piece]), torch.from_numpy(within[piece])
+        if walk.pages is not None:
+            walk.pages.forget(first, last)
 
 
 # -- files -----------------------------------------------------------------------------------------------------------

@@ -6,16 +6,17 @@ With n videos, R rows, V vectors::
     offsets.npy      int64 [n + 1, 2]: video i has the rows offsets[i, 0] … offsets[i + 1, 0] and the vectors
                      offsets[i, 1] … offsets[i + 1, 1], ends exclusive; the first line is 0, 0
     durations.npy    float64 [n], seconds
-    vectors.npy      float32 [V, E]; of each video first the one of the whole, then those of its windows
-    rows.npy         [R, E]: float32, or bfloat16 as its bits in uint16
+    vectors.npy      [V, E]: float16 in an index of float16, else float32; of each video first the one of the whole,
+                     then those of its windows
+    rows.npy         [R, E]: float32, float16, or bfloat16 as its bits in uint16
     seconds.npy      float64 [R, 2], what each row stands for, half-open
     text.npy         [R, D], of the type of rows; absent where the rows themselves are compared with texts
 
 All little-endian, in C order, format version 1.0 of numpy. ``part.json`` is an object in UTF-8: ``schema`` =
-``vidlang.index_part/1``; ``dtype``, ``float32`` or ``bfloat16``; ``width`` (E); ``text_width`` (D or null);
-``num_videos``, ``num_rows``, ``num_vectors``; ``videos``, an object of four lists of n: ``id``, ``entry``, ``stamp``
-(text) and ``digest`` (text or null); ``files``, from each file's name to its ``bytes`` and ``digest``, BLAKE2b of 20
-bytes in hex.
+``vidlang.index_part/1``; ``dtype``, ``float32``, ``bfloat16`` or ``float16``; ``width`` (E); ``text_width`` (D or
+null); ``num_videos``, ``num_rows``, ``num_vectors``; ``videos``, an object of four lists of n: ``id``, ``entry``,
+``stamp`` (text) and ``digest`` (text or null); ``files``, from each file's name to its ``bytes`` and ``digest``,
+BLAKE2b of 20 bytes in hex.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import DamagedEntry
+from vidlang.store.index_memory import Pages
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PART_SCHEMA = "vidlang.index_part/1"
 FACTS = "part.json"
-STORED_DTYPES = {"float32": np.dtype("<f4"), "bfloat16": np.dtype("<u2")}
+STORED_DTYPES = {"float32": np.dtype("<f4"), "bfloat16": np.dtype("<u2"), "float16": np.dtype("<f2")}
+VECTOR_DTYPES = {"float32": "float32", "bfloat16": "float32", "float16": "float16"}
+"""How vectors are kept, by how rows are."""
 COLUMNS = ("id", "entry", "stamp", "digest")
 REMEDY = "Delete the index and build it again."
 
@@ -54,7 +58,7 @@ class StoredVideo:
     stamp: str
     digest: str | None
     duration: float
-    vectors: NDArray[np.float32]
+    vectors: NDArray[Any]
     rows: NDArray[Any]
     seconds: NDArray[np.float64]
     text: NDArray[Any] | None
@@ -126,7 +130,7 @@ class Part:
         self.offsets = np.array(self._map("offsets", "<i8", (self.num_videos + 1, 2)))
         self.durations = np.array(self._map("durations", "<f8", (self.num_videos,)))
         self.seconds = self._map("seconds", "<f8", (self.num_rows, 2))
-        self._vectors = self._map("vectors", "<f4", (self.num_vectors, self.width))
+        self._vectors = self._map("vectors", STORED_DTYPES[VECTOR_DTYPES[self.dtype]], (self.num_vectors, self.width))
         self._rows = self._map("rows", stored, (self.num_rows, self.width))
         self._text = None if self.text_width is None else self._map("text", stored, (self.num_rows, self.text_width))
         ends = (self.offsets[0].tolist(), self.offsets[-1].tolist())
@@ -139,18 +143,38 @@ class Part:
 
     @cached_property
     def vectors(self) -> Tensor:
-        """[V, E] float32. Its memory is read-only."""
+        """[V, E] float32 or float16. Its memory is read-only."""
         return _tensor(self._vectors)
 
     @cached_property
     def rows(self) -> Tensor:
-        """[R, E] float32 or bfloat16. Its memory is read-only."""
+        """[R, E] float32, bfloat16 or float16. Its memory is read-only."""
         return _tensor(self._rows)
 
     @cached_property
     def text(self) -> Tensor | None:
         """[R, D], or None where the rows serve. Its memory is read-only."""
         return None if self._text is None else _tensor(self._text)
+
+    @cached_property
+    def vector_pages(self) -> Pages:
+        """The memory of ``vectors``."""
+        return Pages(self._vectors)
+
+    @cached_property
+    def row_pages(self) -> Pages:
+        """The memory of ``rows``."""
+        return Pages(self._rows)
+
+    @cached_property
+    def text_pages(self) -> Pages:
+        """The memory of ``text``, or of the rows where they serve."""
+        return self.row_pages if self._text is None else Pages(self._text)
+
+    def forget(self) -> None:
+        """Gives the memory of all arrays back to the system; they stay as they are."""
+        for pages in (self.vector_pages, self.row_pages, self.text_pages, Pages(self.seconds)):
+            pages.forget()
 
     def video(self, index: int) -> StoredVideo:
         """Everything of one video, mapped."""
@@ -171,7 +195,7 @@ class Part:
         """[n] how many bytes of arrays each video takes."""
         rows, vectors = np.diff(self.offsets, axis=0).T
         a_row = (self.width + (self.text_width or 0)) * self._rows.dtype.itemsize + 16
-        sizes: NDArray[np.int64] = rows * a_row + vectors * self.width * 4
+        sizes: NDArray[np.int64] = rows * a_row + vectors * self.width * self._vectors.dtype.itemsize
         return sizes
 
     def problems(self) -> list[tuple[Path, str]]:
@@ -221,10 +245,18 @@ class Part:
 
 
 def to_stored(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """A copy as it lies in the files; bfloat16 is rounded to the nearest, ties to even."""
+    """A copy as it lies in the files; halves are rounded to the nearest, ties to even.
+
+    Raises:
+        ValueError: a value is beyond what float16 holds.
+    """
     exact = np.array(values, dtype="<f4", order="C")
     if dtype == "float32":
         return exact
+    if dtype == "float16":
+        if exact.size and float(np.abs(exact).max()) > np.finfo(np.float16).max:
+            raise ValueError(f"float16 holds numbers up to 65504, got {float(np.abs(exact).max()):g}")
+        return exact.astype("<f2")
     import torch
 
     rounded: NDArray[Any] = _from_numpy(exact).to(torch.bfloat16).view(torch.int16).numpy().view("<u2")

@@ -50,7 +50,7 @@ from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_nam
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
-    from vidlang.store.ann import ApproximateIndex
+    from vidlang.store.ann import ApproximateIndex, Kind
 
 PLAIN = "plain"
 """What --checkpoint takes for no checkpoint."""
@@ -73,7 +73,7 @@ class GalleryOptions:
     skip_start: float = 0.0
     """Seconds left out at the start of every video, such as an intro that all share."""
     blank_frames: Literal["weigh-less", "keep"] = "weigh-less"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -533,26 +533,37 @@ class _Place:
             )
 
 
-def open_approximate(index: VideoIndex, size: int, progress: Progress) -> ApproximateIndex:
+def open_approximate(
+    index: VideoIndex,
+    size: int,
+    progress: Progress,
+    *,
+    kind: Kind | None = None,
+    memory: int | None = None,
+    rebuild: bool = False,
+) -> ApproximateIndex:
     """The approximate index beside an index, built where it is missing or older than the index.
 
-    size: length of the shortlists that it is tuned for
+    size: length of the shortlists that it is tuned for    kind: what to build; None: what suits the gallery
+    memory: bytes for building it    rebuild: build it also where it is current
 
     Raises:
         MissingDependency: faiss is not installed.
     """
-    from vidlang.store.ann import AnnSettings, ApproximateIndex
+    from vidlang.store.ann import AnnSettings, ApproximateIndex, kind_for
 
     folder = index.folder.with_name(f"{index.folder.name}.ann")
-    if not ApproximateIndex.is_current(folder, index.version):
+    if rebuild or not ApproximateIndex.is_current(folder, index.version):
         info = index.info()
         ApproximateIndex.build(
             folder,
-            (vectors for vectors, _ in index.vector_blocks()),
+            lambda: (vectors for vectors, _ in index.vector_blocks(memory=memory)),
             info.width,
+            kind or kind_for(info.vectors, info.width, memory),
             built_from=index.version,
-            settings=AnnSettings(recall_at=min(size, info.vectors)),
+            settings=AnnSettings(recall_at=max(1, min(size, info.vectors))),
             total=info.vectors,
+            memory=memory,
             progress=progress,
         )
     return ApproximateIndex.load(folder, workspace=index.folder.parent, built_from=index.version)

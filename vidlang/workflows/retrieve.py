@@ -43,10 +43,11 @@ from vidlang.workflows.chosen import honesty, picture_path
 from vidlang.workflows.embedding import Embedded
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
+from vidlang.workflows.index_recall import recall_lines
 from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
 from vidlang.workflows.retrieve_report import AskedBy, ReportOptions, write_rankings_page
-from vidlang.workflows.search import Searcher, SearchOptions, text_hits
+from vidlang.workflows.search import Searcher, SearchOptions, text_hits_of
 from vidlang.workflows.video_files import locate_videos
 
 if TYPE_CHECKING:
@@ -197,9 +198,6 @@ def retrieve(
     gallery, update = open_gallery(workspace, options.gallery, changes, progress, as_it_is=True)
     searcher, false_positives = make_searcher(gallery, options, progress)
     notes = list(update.notes)
-    if searcher.approximate is not None:
-        recall = searcher.approximate.recall
-        notes.append(f"approximate shortlist: {recall:.1%} of the exact one, on the gallery's own vectors")
     outcomes: list[Outcome] = []
     if options.cached:
         queries, outcomes = _cached_queries(gallery, searcher, [str(path) for path in paths]), []
@@ -210,19 +208,24 @@ def retrieve(
     rejections = Rejections(rejections_path(workspace)) if options.use_rejections else None
     rankings, num_rejected = [], 0
     same_file: set[tuple[str, str]] = set()
+    if searcher.approximate is not None:
+        notes += recall_lines(searcher, [query.embedded for query in queries], progress)
+    rejected = {
+        query.name: {i for i in gallery.index.ids if (query.name, i) in rejections} if rejections else set[str]()
+        for query in queries
+    }
     with progress.task("search", total=len(queries), unit="query") as task:
-        for query in queries:
+        found = searcher.hits_of([q.embedded for q in queries], [q.exclude | rejected[q.name] for q in queries])
+        for query, hits in zip(queries, found, strict=True):
             if query.embedded.blank:
                 notes.append(f"{query.name} shows nothing but blank frames (or none at all after --skip-start)")
-            rejected = {i for i in gallery.index.ids if (query.name, i) in rejections} if rejections else set()
-            num_rejected += len(rejected)
-            hits = searcher.hits(query.embedded, query.exclude | rejected)
+            num_rejected += len(rejected[query.name])
             rankings.append(Ranking(query.name, hits))
             same_file |= {(query.name, hit.video_id) for hit in hits if _is_file(gallery, hit, query.digest)}
             task.advance()
     texts = {text: _text_vector(gallery, text) for text in options.texts}
-    for text, vector in texts.items():
-        rankings.append(Ranking(text, text_hits(gallery.index, vector, options.search)))
+    for text, text_hits in text_hits_of(gallery.index, texts, options.search).items():
+        rankings.append(Ranking(text, text_hits))
         outcomes.append(Outcome(text, "done"))
     folder = options.out or workspace.results_dir / "retrieve" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
     made_by = {
@@ -331,7 +334,9 @@ def make_searcher(
     if options.background is not None and not background:
         raise BadInput(f"No video of the gallery matches --background {options.background!r}.")
     comparator = _read_comparator(options.comparator) if options.comparator else None
-    approximate = open_approximate(index, search.shortlist, progress) if options.approximate else None
+    approximate = None
+    if options.approximate:
+        approximate = open_approximate(index, search.shortlist, progress, memory=search.memory)
     searcher = Searcher(index, search, comparator, background, approximate)
     if search.threshold is None and options.max_false_positives is None:
         return searcher, None

@@ -6,15 +6,16 @@ it. The rerank compares every frame with every frame. The matched seconds come f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, Hit, Segment
+from vidlang.core import BadInput, Hit, Progress, Segment
 from vidlang.core.segments import run_segment
 from vidlang.methods.tca.alignment import MAX_STEP, matched_runs, to_segments
 from vidlang.store.index import VideoIndex
@@ -23,6 +24,7 @@ from vidlang.workflows.embedding import Embedded
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidlang.core.progress import Task
     from vidlang.methods.tca.comparator import Comparator
     from vidlang.store.ann import ApproximateIndex
 
@@ -61,12 +63,16 @@ class SearchOptions:
     """Similarity that a hit has at least."""
     segments: bool = True
     """Find which seconds match."""
+    memory: int | None = None
+    """Bytes of the index that may lie in memory at a time; None: as many as the system likes. Answers are the same."""
 
     def __post_init__(self) -> None:
         if self.similarity not in get_args(Similarity):
             raise BadInput(f"There is no similarity {self.similarity!r}. Use one of {', '.join(get_args(Similarity))}.")
         if self.top < 1 or self.shortlist < 1:
             raise BadInput(f"--top and --shortlist are at least 1, got {self.top} and {self.shortlist}.")
+        if self.memory is not None and self.memory < 1:
+            raise BadInput(f"--memory is more than nothing, got {self.memory} bytes.")
 
 
 @dataclass(eq=False)
@@ -86,55 +92,96 @@ class Searcher:
 
         exclude: ids of videos that are no hits, such as the query itself
         """
-        if query.blank or not len(self.index):
-            return ()
-        banned = set(self.background)
-        banned |= {self.index.position(video_id) for video_id in exclude if video_id in self.index}
-        positions = [p for p in self.shortlist(query, self.options.shortlist + len(banned)) if p not in banned]
-        positions = positions[: self.options.shortlist]
+        (hits,) = self.hits_of([query], [exclude])
+        return hits
+
+    def hits_of(self, queries: Sequence[Embedded], exclude: Sequence[Collection[str]]) -> Iterator[tuple[Hit, ...]]:
+        """``hits`` of each query; the vectors of the index are read once for ``QUERIES_AT_ONCE`` of them.
+
+        exclude: of each query
+        """
+        for first in range(0, len(queries), QUERIES_AT_ONCE):
+            some = queries[first : first + QUERIES_AT_ONCE]
+            banned = [self._banned(names) for names in exclude[first : first + QUERIES_AT_ONCE]]
+            most = self.options.shortlist + max(map(len, banned))
+            asked = [i for i, query in enumerate(some) if not query.blank and len(self.index)]
+            lists = dict(zip(asked, self.shortlists([some[i] for i in asked], most), strict=True))
+            for i, query in enumerate(some):
+                left = [p for p in lists.get(i, []) if p not in banned[i]]
+                yield self._ranked(query, left[: self.options.shortlist]) if i in lists else ()
+
+    def _banned(self, exclude: Collection[str]) -> set[int]:
+        """Positions that are no hits."""
+        return {*self.background, *(self.index.position(i) for i in exclude if i in self.index)}
+
+    def _ranked(self, query: Embedded, positions: Sequence[int]) -> tuple[Hit, ...]:
+        """The best of a shortlist."""
         similarities = self.similarities(query, positions) - self.bias(query)
         order = np.lexsort((np.array(positions), -similarities))[: self.options.top]
         least = -np.inf if self.options.threshold is None else self.options.threshold
         chosen = [int(i) for i in order if similarities[i] >= least]
-        return tuple(
+        hits = tuple(
             Hit(
                 self.index.ids[positions[i]],
-                float(similarities[i]),
+                min(float(similarities[i]), 1.0),  # float32 makes a cosine of equal rows 1.0000001
                 self.matched(query, positions[i]) if self.options.segments else (),
             )
             for i in chosen
         )
+        self._forget()
+        return hits
 
     def shortlist(self, query: Embedded, size: int) -> list[int]:
         """Positions of the videos with the nearest vectors, nearest first."""
+        (found,) = self.shortlists([query], size)
+        return found
+
+    def shortlists(
+        self, queries: Sequence[Embedded], size: int, progress: Progress | None = None, *, exact: bool = False
+    ) -> list[list[int]]:
+        """``shortlist`` of each query, from one pass over the vectors of the index.
+
+        exact: compare with every vector, also where an approximate index stands in
+        """
+        import torch
+
+        if size >= len(self.index) or not queries:
+            return [list(range(len(self.index))) for _ in queries]
+        whole_only = self.options.similarity == "cosine"
+        vectors = [torch.from_numpy(query.vectors[:1] if whole_only else query.vectors) for query in queries]
+        if self.approximate is not None and not exact:
+            found = [self._approximately(self.approximate, part, size, whole_only) for part in vectors]
+            self._forget()
+            return found
+        return self._exactly(vectors, size, whole_only, progress or Progress())
+
+    def _exactly(self, vectors: Sequence[Tensor], size: int, whole_only: bool, progress: Progress) -> list[list[int]]:
         import torch
 
         from vidlang.nn.search import top_k_by_owner
 
-        whole_only = self.options.similarity == "cosine"
-        vectors = torch.from_numpy(query.vectors[:1] if whole_only else query.vectors)
-        if size >= len(self.index):
-            return list(range(len(self.index)))
-        if self.approximate is not None:
-            return self._approximately(self.approximate, vectors, size)
-        blocks = self.index.vector_blocks(first_only=whole_only)
-        similarities, owners, _ = top_k_by_owner(vectors, blocks, min(size, len(self.index)))
-        best: dict[int, float] = {}
-        for row, values in zip(owners.tolist(), similarities.tolist(), strict=True):
-            for owner, value in zip(row, values, strict=True):
-                best[owner] = max(value, best.get(owner, -2.0))
-        return sorted(best, key=lambda owner: (-best[owner], owner))[:size]
+        with progress.task("compare", total=len(self.index), unit="video") as task:
+            blocks = _counted(self.index.vector_blocks(first_only=whole_only, memory=self.options.memory), task)
+            similarities, owners, _ = top_k_by_owner(torch.cat(list(vectors)), blocks, size)
+        lengths = [len(part) for part in vectors]
+        parts = zip(similarities.split(lengths), owners.split(lengths), strict=True)
+        return [_nearest(values.numpy().ravel(), who.numpy().ravel(), size) for values, who in parts]
 
-    def _approximately(self, approximate: ApproximateIndex, vectors: Tensor, size: int) -> list[int]:
+    def _approximately(self, approximate: ApproximateIndex, vectors: Tensor, size: int, whole_only: bool) -> list[int]:
         # a long video has several vectors, so more than ``size`` of them may belong to fewer videos
-        similarities, numbers = approximate.search(vectors.numpy(), min(4 * size, approximate.num_vectors))
-        order = np.argsort(-similarities[numbers >= 0], kind="stable")
-        owners = self._owners[numbers[numbers >= 0]][order]
-        return list(dict.fromkeys(owners.tolist()))[:size]
+        _, numbers = approximate.search(vectors.numpy(), min(4 * size, approximate.num_vectors))
+        numbers = np.unique(numbers[numbers >= 0])
+        owners = self.index.owners_of(numbers)
+        if whole_only:
+            first = self.index.is_first(numbers)
+            numbers, owners = numbers[first], owners[first]
+        # what was found is compared exactly: a compressed index tells who may be near, not how near
+        similarities = (self.index.vectors_at(numbers) @ vectors.T).amax(1).numpy() if len(numbers) else np.zeros(0)
+        return _nearest(similarities, owners, size)
 
-    @cached_property
-    def _owners(self) -> NDArray[np.int64]:
-        return self.index.vector_owners()
+    def _forget(self) -> None:
+        if self.options.memory is not None:
+            self.index.forget()
 
     def similarities(self, query: Embedded, positions: Sequence[int]) -> NDArray[np.float64]:
         """[len(positions)] by the chosen similarity."""
@@ -147,7 +194,14 @@ class Searcher:
         kind = self.options.similarity
         if kind == "cosine":
             own = torch.from_numpy(query.vectors[0])
-            return np.array([float(self.index.vectors(position)[0] @ own) for position in positions])
+            return np.array([float(self.index.vectors(position)[0].float() @ own) for position in positions])
+        parts = self._parts(positions)
+        if len(parts) > 1:
+            values = []
+            for part in parts:
+                values.append(self.similarities(query, part))
+                self._forget()
+            return np.concatenate(values)
         gallery = self.index.rows_many(positions)
         rows = torch.from_numpy(query.rows)
         if kind == "comparator":
@@ -165,6 +219,16 @@ class Searcher:
             ours, theirs = _support(rows @ gallery[i].float().T)
             overlap[i] = max(forward[i] * theirs, backward[i] * ours)
         return np.asarray(overlap)
+
+    def _parts(self, positions: Sequence[int]) -> list[Sequence[int]]:
+        """Positions cut so that the rows of each part lie in the memory that is allowed; a video is never cut."""
+        if self.options.memory is None:
+            return [positions]
+        rows = self.index.rows_many(positions)
+        ends = np.cumsum([part.numel() * part.element_size() for part in rows])
+        cuts = np.flatnonzero(np.diff(ends // self.options.memory)) + 1
+        edges = [0, *cuts.tolist(), len(positions)]
+        return [positions[start:end] for start, end in pairwise(edges)]
 
     def _compared(self, rows: Tensor, gallery: Sequence[Tensor]) -> NDArray[np.float64]:
         if self.comparator is None:
@@ -250,6 +314,26 @@ class Searcher:
         )
 
 
+QUERIES_AT_ONCE = 64
+"""Queries whose shortlists are found in one pass over the index."""
+
+
+def _counted(blocks: Iterator[tuple[Tensor, Tensor]], task: Task) -> Iterator[tuple[Tensor, Tensor]]:
+    """Blocks, and how many videos they have come past."""
+    before = 0
+    for rows, owners in blocks:
+        yield rows, owners
+        now = int(owners[-1]) + 1
+        task.advance(now - before)
+        before = now
+
+
+def _nearest(similarities: NDArray[np.floating], owners: NDArray[np.int64], size: int) -> list[int]:
+    """The owners with the highest best similarity, nearest first; of equal ones those of lower position."""
+    order = np.lexsort((owners, -similarities))
+    return list(dict.fromkeys(owners[order].tolist()))[:size]
+
+
 NEARLY = 0.02
 """Similarity by which a match may be worse than the best one and still show that it was possible."""
 NEAREST = 3
@@ -288,19 +372,38 @@ def text_hits(index: VideoIndex, text: NDArray[np.floating], options: SearchOpti
 
     text: [D] of length 1    the similarity is the mean of the best frame's cosine and that of all frames' mean
     """
+    (hits,) = text_hits_of(index, {"": text}, options).values()
+    return hits
+
+
+def text_hits_of(
+    index: VideoIndex, texts: Mapping[str, NDArray[np.floating]], options: SearchOptions
+) -> dict[str, tuple[Hit, ...]]:
+    """``text_hits`` of each text, from one pass over the rows of the index."""
     import torch
 
-    if not len(index):
-        return ()
-    vector = torch.from_numpy(np.asarray(text, dtype=np.float32))
-    best = torch.full((len(index),), -2.0)
-    total, count = torch.zeros(len(index)), torch.zeros(len(index))
-    for rows, owners, _ in index.text_blocks():
-        cosines = rows.float() @ vector
-        best.scatter_reduce_(0, owners, cosines, "amax")
-        total.index_add_(0, owners, cosines)
-        count.index_add_(0, owners, torch.ones_like(cosines))
-    similarity = ((best + total / count.clamp(min=1)) / 2).double().numpy()
+    if not len(index) or not texts:
+        return dict.fromkeys(texts, ())
+    vectors = [torch.from_numpy(np.asarray(text, dtype=np.float32)) for text in texts.values()]
+    best = torch.full((len(vectors), len(index)), -2.0)
+    total, count = torch.zeros(len(vectors), len(index)), torch.zeros(len(index))
+    for rows, owners, _ in index.text_blocks(memory=options.memory):
+        wide = rows.float()
+        count.index_add_(0, owners, torch.ones(len(owners)))
+        for i, vector in enumerate(vectors):
+            cosines = wide @ vector
+            best[i].scatter_reduce_(0, owners, cosines, "amax")
+            total[i].index_add_(0, owners, cosines)
+    similarities = ((best + total / count.clamp(min=1)) / 2).double().numpy()
+    return {
+        name: _text_ranked(index, text, similarity, options)
+        for (name, text), similarity in zip(texts.items(), similarities, strict=True)
+    }
+
+
+def _text_ranked(
+    index: VideoIndex, text: NDArray[np.floating], similarity: NDArray[np.float64], options: SearchOptions
+) -> tuple[Hit, ...]:
     order = np.lexsort((np.arange(len(index)), -similarity))[: options.top]
     least = -np.inf if options.threshold is None else options.threshold
     return tuple(
