@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -36,6 +37,11 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 def plain(text: str) -> str:
     """Control characters, which a file name may hold, as escapes: ``ESC [2J`` is shown and clears no screen."""
     return text.translate(_ESCAPES)
+
+
+def speaks() -> bool:
+    """Whether this process answers. Of those that ``torchrun`` starts together the first one does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:

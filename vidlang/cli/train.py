@@ -35,7 +35,16 @@ from vidlang.cli.options import (
     options_from,
     with_options,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, warn
+from vidlang.cli.render import (
+    TerminalProgress,
+    configure_logging,
+    print_json,
+    print_table,
+    say,
+    show_plan,
+    speaks,
+    warn,
+)
 from vidlang.cli.retrieve import ComponentsOption
 from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, NameOption, ResumeOption, fame
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
@@ -114,12 +123,15 @@ def vadclip(
       vidlang train vadclip
 
       vidlang train vadclip --manifest labels.csv --epochs 20 --seeds 3
+
+      torchrun --nproc-per-node 2 -m vidlang train vadclip --manifest labels.csv
     """
     from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.train_vadclip import TrainOptions, train_vadclip
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
+    json, quiet = json and speaks(), quiet or not speaks()
     place = open_workspace(workspace)
     options = TrainOptions(
         preset=str(preset.value),  # type: ignore[attr-defined]
@@ -272,6 +284,7 @@ def tca(
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
+    json, quiet = json and speaks(), quiet or not speaks()
     place = open_workspace(workspace)
     options = TrainTcaOptions(
         preset=str(preset.value),  # type: ignore[attr-defined]
@@ -393,6 +406,7 @@ def wtal(
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
+    json, quiet = json and speaks(), quiet or not speaks()
     place = open_workspace(workspace)
     options = TrainWtalOptions(
         preset=str(preset.value),  # type: ignore[attr-defined]

@@ -7,19 +7,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidlang.core import BadInput
+from vidlang.core import BadInput, Progress
 from vidlang.store.atomic import write_text
 from vidlang.store.checkpoints import STATE, check_name, load_train_state, save_train_state
 from vidlang.store.workspace import Workspace
 
 if TYPE_CHECKING:
+    from vidlang.nn.distributed import Group
     from vidlang.nn.fit import TrainState
+
+
+@contextmanager
+def processes(device: str, progress: Progress | None) -> Iterator[tuple[Group, str, Progress]]:
+    """Inside, the processes that ``torchrun`` started belong together; started alone, this one is alone.
+
+    device: as it was asked for    yields: the group, where this process computes, and whom it tells how far it is: the
+    first process speaks, the others are silent
+
+    Raises:
+        BadInput: no such device, or the processes do not find each other.
+    """
+    from vidlang.nn.distributed import own_device, process_group
+
+    own = own_device(device)
+    with process_group(own) as group:
+        yield group, str(own), progress if progress is not None and group.rank == 0 else Progress()
 
 
 def runs_folder(workspace: Workspace, method: str) -> Path:

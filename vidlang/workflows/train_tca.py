@@ -32,7 +32,7 @@ from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fi
 from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
-from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folder
 from vidlang.workflows.tca_material import (
     Item,
     Material,
@@ -47,7 +47,9 @@ from vidlang.workflows.tca_material import (
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.tca.predict import Embedder, PlainEmbedder
+    from vidlang.methods.tca.train import TrainResult
     from vidlang.methods.tca.whitening import Whitening
+    from vidlang.nn.distributed import Group
 
 Positives = Literal["auto", "copies", "pairs", "labels"]
 Array = NDArray[np.float32]
@@ -132,11 +134,29 @@ def train_tca(
 
     paths: videos to make edited copies of; features that are missing are extracted
 
+    Under ``torchrun`` the processes share every batch; the first writes, and all return its report.
+
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
     """
-    options, changes = options or TrainTcaOptions(), changes or RecipeChanges()
-    progress, extraction = progress or Progress(), extraction or ExtractOptions()
+    options = options or TrainTcaOptions()
+    with processes(options.device, progress) as (group, device, progress):
+        options = replace(options, device=device)
+        return _train(paths, workspace, options, changes or RecipeChanges(), extraction, progress, group)
+
+
+def _train(
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    options: TrainTcaOptions,
+    changes: RecipeChanges,
+    extraction: ExtractOptions | None,
+    progress: Progress,
+    group: Group,
+) -> TrainTcaReport:
+    from vidlang.nn.distributed import first_alone
+
+    extraction = extraction or ExtractOptions()
     config = preset(options.preset, **options.changes)
     cache = FeatureCache(workspace.cache_dir)
     kind = chosen_positives(options, paths)
@@ -145,15 +165,17 @@ def train_tca(
         recipe = recipe_in_cache(cache, recipe, changes != RecipeChanges(), progress)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     load = encoder_loader(encoder_name, recipe.precision, options.device, progress, recipe.features)
-    name = choose_name(workspace, "tca", options.name, options.resume)
+    name = group.from_first(lambda: choose_name(workspace, "tca", options.name, options.resume))
     if kind == "copies":
         copies = FeatureCache(workspace.root / "copies")
-        material = material_of_copies(paths, cache, copies, recipe, load, options, config.seed, extraction, progress)
+        seed = config.seed
+        with first_alone(group):
+            material = material_of_copies(paths, cache, copies, recipe, load, options, seed, extraction, progress)
     elif kind == "pairs":
         material = material_of_pairs(cache, recipe, options)
     else:
         material = material_of_labels(cache, recipe, options)
-    run = _Run(workspace, options, config, recipe, encoder_name, load, material, name)
+    run = _Run(workspace, options, config, recipe, encoder_name, load, material, name, group)
     return run.train(progress)
 
 
@@ -201,6 +223,7 @@ class _Run:
     load: Callable[[], Encoder]
     material: Material
     name: str
+    group: Group
 
     def train(self, progress: Progress) -> TrainTcaReport:
         from vidlang.methods.tca.data import TrainingSet
@@ -220,20 +243,40 @@ class _Run:
             groups=[groups[item.source] for item in self.material.items],
         )
         run = RunFolder(runs_folder(self.workspace, "tca") / self.name, self._facts(validation, test))
-        resume = run.open(resume=self.options.resume)
+        resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
         judged = _Judge(self.material.items, rows, sorted(validation))
         tested = _Judge(self.material.items, rows, sorted(test or validation))
         result = fit(
             videos,
             self.config,
             validate=(lambda encoder: judged.metrics(Embedder(encoder))) if validation else None,
-            device=_device(self.options.device),
+            device=self.options.device,
             progress=progress,
-            on_epoch=lambda report: run.keep(report.train_state),
+            on_epoch=(lambda report: run.keep(report.train_state)) if self.group.rank == 0 else None,
             resume=resume,
         )
+
+        def report() -> TrainTcaReport:
+            return self._report(run, result, (train, validation, test), plain, embedding, tested)
+
+        return self.group.from_first(report)
+
+    def _report(
+        self,
+        run: RunFolder,
+        result: TrainResult,
+        split: tuple[set[int], set[int], set[int]],
+        plain: Embedding,
+        embedding: Embedding,
+        tested: _Judge,
+    ) -> TrainTcaReport:
+        """Measures and registers what was trained."""
+        from vidlang.methods.tca.predict import Embedder
+
+        train, validation, test = split
+        width = embedding.whitening.width_out if embedding.whitening else self._width()
         before = self._untrained(plain, sorted(test or validation))
-        trained = Embedder.from_state(result.state, self.config, width, _device(self.options.device))
+        trained = Embedder.from_state(result.state, self.config, width, self.options.device)
         after = tested.metrics(trained)
         best = self._checkpoint(result.state, embedding.whitening, width, after, result.best_epoch)
         last = self._checkpoint(result.last_state, embedding.whitening, width, {}, self.config.epochs)
@@ -444,12 +487,6 @@ class _Judge:
         )
         similarities = Similarities(truth.queries, tuple(names[n] for n in gallery), values.astype(np.float32))
         return evaluate(truth, similarities).tasks[0]
-
-
-def _device(name: str) -> str:
-    from vidlang.nn.device import choose_device
-
-    return str(choose_device(name))
 
 
 PANELS = (

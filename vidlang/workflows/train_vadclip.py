@@ -25,6 +25,7 @@ from vidlang.core import (
     Progress,
     Scores,
 )
+from vidlang.core.digits import share
 from vidlang.datasets.manifest import class_names as classes_of
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
 from vidlang.methods.base import TextEncoder
@@ -37,11 +38,12 @@ from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
-from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folder
 
 if TYPE_CHECKING:
     from vidlang.methods.vadclip.model import VadClip
     from vidlang.methods.vadclip.predict import Predictor
+    from vidlang.nn.distributed import Group
 
 BRANCHES = ("c", "a", "fusion")
 
@@ -123,25 +125,39 @@ def train_vadclip(
 ) -> TrainReport:
     """Train, keep log and state at every epoch, register the best epoch.
 
+    Under ``torchrun`` the processes share every batch; the first writes, and all return its report.
+
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
     """
-    options, progress = options or TrainOptions(), progress or Progress()
+    options = options or TrainOptions()
+    with processes(options.device, progress) as (group, device, progress):
+        options = replace(options, device=device)
+        return _train(workspace, options, recipe_changes or RecipeChanges(), progress, group)
+
+
+def _train(
+    workspace: Workspace, options: TrainOptions, changes: RecipeChanges, progress: Progress, group: Group
+) -> TrainReport:
     cache = FeatureCache(workspace.cache_dir)
-    changes = recipe_changes or RecipeChanges()
     recipe = recipe_in_cache(cache, make_recipe(workspace.settings, changes), changes != RecipeChanges(), progress)
     plan = decide(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress)()
     text, device = encoder.text, str(encoder.device)
     check_heads(plan.config, text.dim, encoder_name)
-    name = choose_run(workspace, options)
+    name = group.from_first(lambda: choose_run(workspace, options))
     reports = []
     for index in range(options.num_seeds):
         config = replace(plan.config, seed=plan.config.seed + index)
         run_name = name if options.num_seeds == 1 else f"{name}-seed{config.seed}"
-        run = _Run(workspace, replace(plan, config=config), run_name, encoder_name, options, cache, text, device)
-        reports.append(run.train(progress))
+        run = _Run(workspace, replace(plan, config=config), run_name, encoder_name, options, cache, text, device, group)
+        reports += run.train(progress)
+    return group.from_first(lambda: _report(plan, options, encoder_name, reports))
+
+
+def _report(plan: Decided, options: TrainOptions, encoder_name: str, reports: Sequence[_Trained]) -> TrainReport:
+    """Of all seeds."""
     best = max(reports, key=lambda report: report.selected)
     if options.num_seeds > 1:  # the newest checkpoint is the default one, so the best is registered last
         best.register()
@@ -274,12 +290,14 @@ class _Run:
     cache: FeatureCache
     text: TextEncoder
     device: str
+    group: Group
 
     @property
     def folder(self) -> Path:
         return runs_folder(self.workspace, "vadclip") / self.name
 
-    def train(self, progress: Progress) -> _Trained:
+    def train(self, progress: Progress) -> list[_Trained]:
+        """The finished run, in the first process; nothing in the others."""
         from vidlang.methods.vadclip.data import training_set
         from vidlang.methods.vadclip.predict import Predictor
         from vidlang.methods.vadclip.train import fit
@@ -290,7 +308,8 @@ class _Run:
         judged = [self._features(label).crop(0) for label in plan.validation or plan.train]
         truth = list(plan.validation or plan.train)
         run = RunFolder(self.folder, self._facts())
-        resume = run.open(resume=self.options.resume)  # what cannot start leaves no run behind
+        # what cannot start leaves no run behind
+        resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
 
         def validate(model: VadClip) -> dict[str, float]:
             predictor = Predictor.from_model(model, plan.class_names, videos.prompts, self.text)
@@ -303,9 +322,11 @@ class _Run:
             validate=validate if plan.validation else None,
             device=self.device,
             progress=progress,
-            on_epoch=lambda report: run.keep(report.train_state),
+            on_epoch=(lambda report: run.keep(report.train_state)) if self.group.rank == 0 else None,
             resume=resume,
         )
+        if self.group.rank:
+            return []
         predictor = Predictor(
             result.state, plan.config, plan.class_names, videos.prompts, self.text, device=self.device
         )
@@ -329,9 +350,9 @@ class _Run:
         selected = metrics.get(f"auc_{branch}", 0.0)
         line = (
             f"{self.name}: best epoch {result.best_epoch} of {plan.config.epochs}, seed {plan.config.seed}, "
-            f"{branch}-branch, event threshold {thresholds[branch]:.2f}"
+            f"{branch}-branch, event threshold {share(thresholds[branch])}"
         )
-        return _Trained(self.name, self.folder, metrics, selected, line, register, str(path))
+        return [_Trained(self.name, self.folder, metrics, selected, line, register, str(path))]
 
     def _facts(self) -> dict[str, Any]:
         """What was asked for."""

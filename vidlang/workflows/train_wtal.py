@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,13 @@ from vidlang.workflows.recipe import (
     make_recipe,
     recipe_in_cache,
 )
-from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
+from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folder
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.wtal.predict import Predictor, ZeroShotPredictor
     from vidlang.methods.wtal.train import EpochReport, TrainResult
+    from vidlang.nn.distributed import Group
     from vidlang.nn.fit import TrainState
 
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -149,27 +151,37 @@ def train_wtal(
 ) -> TrainWtalReport:
     """Train, keep log and state at every epoch, register the best phase.
 
+    Under ``torchrun`` the processes share every batch; the first writes, and all return its report.
+
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: nothing can be trained; the message says what to change.
     """
-    options, progress = options or TrainWtalOptions(), progress or Progress()
-    changes = changes or RecipeChanges()
+    options = options or TrainWtalOptions()
+    with processes(options.device, progress) as (group, device, progress):
+        options = replace(options, device=device)
+        return _train(workspace, options, changes or RecipeChanges(), progress, group)
+
+
+def _train(
+    workspace: Workspace, options: TrainWtalOptions, changes: RecipeChanges, progress: Progress, group: Group
+) -> TrainWtalReport:
     cache = FeatureCache(workspace.cache_dir)
     recipe = recipe_of_run(workspace, cache, options, changes, progress)
     check_has_text(recipe, "vidlang train wtal")
     plan = decide(cache, recipe, options)
     encoder_name = loadable_name(workspace.settings, recipe, changes.encoder)
     encoder = encoder_loader(encoder_name, "float32", options.device, progress, recipe.features)()
-    name = choose_name(workspace, "wtal", options.name, options.resume)
+    name = group.from_first(lambda: choose_name(workspace, "wtal", options.name, options.resume))
     ids = [label.video_id for label in (*plan.train, *plan.validation, *plan.test)]
     second = SecondFeatures.beside(ids, cache, plan.second) if plan.second else None
-    run = _Run(workspace, cache, plan, options, encoder, encoder_name, name, second)
+    run = _Run(workspace, cache, plan, options, encoder, encoder_name, name, second, group)
     if not options.ablation:
         return run.train(progress)
     parts = []
     for number, (title, variant) in enumerate(ABLATIONS.items()):
         config = preset(options.preset, **{**options.changes, **variant})
-        own = name if title == FULL else choose_name(workspace, "wtal", f"{name}-{number}", False)
+        wanted = None if title == FULL else f"{name}-{number}"
+        own = name if wanted is None else group.from_first(partial(choose_name, workspace, "wtal", wanted, False))
         parts.append(replace(run, plan=replace(plan, config=config), name=own, title=title))
     reports = {}
     for number, part in enumerate(parts):
@@ -282,6 +294,7 @@ class _Run:
     encoder_name: str
     name: str
     second: SecondFeatures | None
+    group: Group
     title: str = ""
     """Variant of an ablation."""
     warm: TrainState | None = None
@@ -289,7 +302,6 @@ class _Run:
 
     def train(self, progress: Progress) -> TrainWtalReport:
         from vidlang.methods.wtal.data import LabelledVideo, training_set
-        from vidlang.methods.wtal.predict import Predictor
         from vidlang.methods.wtal.train import fit
 
         plan = self.plan
@@ -309,12 +321,13 @@ class _Run:
             plan.config,
         )
         run = RunFolder(runs_folder(self.workspace, "wtal") / self.name, self._facts())
-        resume = run.open(resume=self.options.resume)
+        resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
         quality = PseudoLabelLog(run.path / "pseudo_labels.jsonl", resume.epoch if resume else 0)
 
         def on_epoch(report: EpochReport) -> None:
-            quality.add(report, self._agreement(report.pseudo_labels))  # first: what is kept has its line
-            run.keep(report.train_state)
+            if self.group.rank == 0:
+                quality.add(report, self._agreement(report.pseudo_labels))  # first: what is kept has its line
+                run.keep(report.train_state)
             if report.step == "warm-up" and report.ends_phase:
                 self.warm = report.train_state
 
@@ -332,13 +345,22 @@ class _Run:
             resume=resume,
             warm=self.warm,
         )
+        return self.group.from_first(lambda: self._report(run, result, videos.prompts, quality, progress))
+
+    def _report(
+        self, run: RunFolder, result: TrainResult, prompts: Sequence[str], quality: PseudoLabelLog, progress: Progress
+    ) -> TrainWtalReport:
+        """Measures and registers what was trained."""
+        from vidlang.methods.wtal.predict import Predictor
+
+        plan = self.plan
         trained = Predictor.from_state(
-            result.state, plan.config, plan.class_names, videos.prompts, self.encoder.text, self.encoder.device
+            result.state, plan.config, plan.class_names, prompts, self.encoder.text, self.encoder.device
         )
         judged = [label for label in plan.test or plan.validation if label.segments or label.classes]
         table = self._table(trained, judged, progress) if any(label.segments for label in judged) else ()
-        best = self._checkpoint(result, result.state, videos.prompts, table)
-        save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, videos.prompts, ()))
+        best = self._checkpoint(result, result.state, prompts, table)
+        save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, prompts, ()))
         chosen = Best(result.best_epoch, plan.config.select_metric if plan.validation else None)
         picture = curves_png(result.history, PANELS, best=chosen, title=f"wtal {self.name}")
         write_bytes(run.path / "curves.png", picture)

@@ -206,7 +206,7 @@ def test_the_label_loss_is_zero_where_labels_are_met():
         logits[0, :, [0, 3]] = 5.0  # class 0 and background
         logits[1, :, [1, 3]] = 5.0
         batch = batch_of(None, trainer)
-        output = trainer._cbp(batch)._replace(logits=logits)
+        output = trainer.model.cbp(batch.cbp_rows, batch.mask)._replace(logits=logits)
         assert trainer.label_loss(output, batch) == pytest.approx(0, abs=1e-5)
         assert trainer.label_loss(output._replace(logits=logits.flip(2)), batch) > 10
 

@@ -31,13 +31,11 @@ from vidlang.methods.fame.train import (
     EpochReport,
     TrainResult,
     checked_loss,
-    mixed_precision,
     passes,
-    scaler_state,
-    without_scaler,
 )
 from vidlang.nn.distributed import current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
+from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator, seeded
 
 logger = logging.getLogger(__name__)

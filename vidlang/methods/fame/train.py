@@ -11,11 +11,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import count
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,13 +30,11 @@ from vidlang.methods.fame.predict import load_weights, without_head
 from vidlang.methods.fame.schedule import RateSchedule
 from vidlang.nn.distributed import current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
-from vidlang.nn.precision import arithmetic
+from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator, seeded
 
 logger = logging.getLogger(__name__)
 
-SCALER = "scaler/"
-"""How the numbers of float16's scaler are called among the weights of a training state."""
 PASS_STRIDE = 1_000_003
 """Between the epochs that a source is asked for in one epoch of several passes."""
 MANY_STILL = 0.1
@@ -302,31 +298,3 @@ def checked_loss(loss: Tensor, epoch: int) -> float:
             "--resume goes on from the last of them."
         )
     return value
-
-
-def mixed_precision(
-    device: torch.device, precision: Literal["float32", "bfloat16", "float16"]
-) -> tuple[Callable[[], AbstractContextManager[object]], torch.amp.GradScaler]:
-    """What forward passes run in, and what keeps small gradients of float16 from vanishing.
-
-    Raises:
-        BadInput: float16 on a device other than CUDA.
-    """
-    if precision != "float16":
-        return partial(arithmetic, device, precision), torch.amp.GradScaler(device.type, enabled=False)
-    if device.type != "cuda":
-        raise BadInput(f"precision float16 needs a CUDA device, here is {device}. Use bfloat16 or float32.")
-    return partial(torch.autocast, device.type, torch.float16), torch.amp.GradScaler(device.type)
-
-
-def scaler_state(scaler: torch.amp.GradScaler) -> State:
-    """Its numbers as tensors; none where it does nothing."""
-    return {f"{SCALER}{name}": torch.tensor(value) for name, value in scaler.state_dict().items()}
-
-
-def without_scaler(state: TrainState, scaler: torch.amp.GradScaler) -> TrainState:
-    """The state without the scaler's numbers, which the scaler takes up."""
-    numbers = {name[len(SCALER) :]: value.item() for name, value in state.model.items() if name.startswith(SCALER)}
-    if numbers and scaler.is_enabled():
-        scaler.load_state_dict(numbers)
-    return replace(state, model={name: value for name, value in state.model.items() if not name.startswith(SCALER)})

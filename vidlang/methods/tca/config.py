@@ -95,8 +95,8 @@ class TcaConfig:
     )
     select_metric: str = _option("map", "name of the validation metric whose highest value is the best checkpoint")
     seed: int = _option(0, "start of all randomness")
-    precision: Literal["float32", "bfloat16"] = _option(
-        "float32", "arithmetic of training; bfloat16 is faster on processors and GPUs that have it"
+    precision: Literal["float32", "bfloat16", "float16"] = _option(
+        "float32", "arithmetic of training; bfloat16 is faster on processors and GPUs that have it, float16 on CUDA"
     )
 
     def __post_init__(self) -> None:

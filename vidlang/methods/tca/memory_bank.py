@@ -16,7 +16,9 @@ from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.tca.loss import cosines_of
 from vidlang.methods.tca.model import TcaEncoder
 from vidlang.methods.tca.video_encoder import VideoEncoder
+from vidlang.nn.distributed import Group, OneProcess
 from vidlang.nn.precision import full_precision
+from vidlang.nn.shared import shared
 
 NO_GROUP = -1
 """Group of a key that every anchor may be told from."""
@@ -70,10 +72,20 @@ class MemoryBank(nn.Module):
     queue_ptr: Tensor
     queue_groups: Tensor
 
-    def __init__(self, encoder: VideoEncoder, config: TcaConfig, generator: torch.Generator | None = None) -> None:
-        """encoder: is trained in place    generator: draws the random columns of the start"""
+    def __init__(
+        self,
+        encoder: VideoEncoder,
+        config: TcaConfig,
+        generator: torch.Generator | None = None,
+        group: Group | None = None,
+    ) -> None:
+        """encoder: is trained in place    generator: draws the random columns of the start
+
+        group: processes that share the videos of a step, None: this one has all; queue and cosines are then the same in
+            every process, and are those of one process with all videos
+        """
         super().__init__()
-        self.config = config
+        self.config, self.group = config, group or OneProcess()
         self.encoder_q = encoder
         self.encoder_k = copy.deepcopy(encoder).requires_grad_(False)
         num_columns = config.bank_columns
@@ -89,7 +101,7 @@ class MemoryBank(nn.Module):
         In this order: anchors through the query encoder; the key encoder moves; positives and negatives through the key
         encoder, without gradient; cosines; the new keys overwrite the oldest (bank_order before: ahead of the cosines).
         """
-        queries = self.encoder_q.video(batch.anchors, batch.anchor_lengths)  # [B, E]
+        queries = self._vectors(self.encoder_q, batch.anchors, batch.anchor_lengths)  # [B, E]
         with torch.no_grad():
             self.move_key_encoder()
             positives = self.keys(batch.positives, batch.positive_lengths)  # [B, E]
@@ -106,7 +118,14 @@ class MemoryBank(nn.Module):
     def keys(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Video vectors by the key encoder, in runs where no batch-norm looks at all videos at once. returns: [M, E]"""
         size = KEYS_AT_ONCE if isinstance(self.encoder_k, TcaEncoder) else len(x)
-        return torch.cat([self.encoder_k.video(*part) for part in zip(x.split(size), lengths.split(size), strict=True)])
+        parts = zip(x.split(size), lengths.split(size), strict=True)
+        return torch.cat([self._vectors(self.encoder_k, *part) for part in parts])
+
+    def _vectors(self, encoder: VideoEncoder, x: Tensor, lengths: Tensor) -> Tensor:
+        """Video vectors of all videos, each made by one of the processes. returns: [B, E]"""
+        (vectors,) = shared(lambda x, lengths: (encoder.video(x, lengths),), self.group, x, lengths)
+        assert vectors is not None
+        return vectors
 
     @torch.no_grad()
     def move_key_encoder(self) -> None:

@@ -1,7 +1,10 @@
 """Training from pairs of videos that show the same thing.
 
+Under torch.distributed every process holds all videos and computes its share of each step's; keys are gathered, so that
+bank, loss and weights are those of one process with the same ``batch_size``.
+
 Source: published train.py.
-Differs: one process; draws depend on seed and epoch alone, so a run that was stopped goes on to the same bits (the
+Differs: draws depend on seed and epoch alone, so a run that was stopped goes on to the same bits (the
 published negatives are drawn without a seed); epochs may be validated and the best one kept.
 """
 
@@ -26,8 +29,9 @@ from vidlang.methods.tca.loss import contrastive_loss
 from vidlang.methods.tca.memory_bank import Compared, MemoryBank
 from vidlang.methods.tca.model import new_encoder
 from vidlang.methods.tca.video_encoder import VideoEncoder
+from vidlang.nn.distributed import current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
-from vidlang.nn.precision import arithmetic
+from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import seeded
 
 logger = logging.getLogger(__name__)
@@ -85,8 +89,11 @@ def fit(
 
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
+    Under torch.distributed every process calls this with the same arguments; ``validate`` is called in process 0 alone.
+
     Raises:
-        BadInput: the videos do not fit each other or the config, or training diverges.
+        BadInput: the videos do not fit each other or the config, the precision does not run on the device, several
+            processes are to share a network whose batch-norm or recurrence compares all videos, or training diverges.
         BadCheckpoint: ``resume`` is of another model.
     """
     run = Trainer(videos, config, validate, device)
@@ -123,11 +130,19 @@ class Trainer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.videos, self.config, self.validate = videos, config, validate
-        self.device = torch.device(device)
+        self.device, self.group = torch.device(device), current_group()
+        if self.group.size > 1 and config.encoder != "transformer":
+            raise BadInput(
+                f"The encoder {config.encoder} trains in one process: it looks at all videos of a step at once. "
+                "Start it without torchrun, or take the transformer."
+            )
         with seeded(config.seed):
             encoder = new_encoder(config, videos.width)
-        self.bank = MemoryBank(encoder, config, torch.Generator().manual_seed(config.seed % 2**63)).to(self.device)
+        draws = torch.Generator().manual_seed(config.seed % 2**63)
+        self.bank = MemoryBank(encoder, config, draws, self.group).to(self.device)
+        self.replica = replicated(self.bank, self.group, self.device)
         self.encoder = self.bank.encoder_q
+        self.arithmetic, self.scaler = mixed_precision(self.device, config.precision)
         self.optimizer = torch.optim.Adam(
             self.encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -139,7 +154,7 @@ class Trainer:
             self.start_metrics = self.validated()
 
     def go_on(self, state: TrainState) -> None:
-        restore(state, self.bank, self.optimizer)
+        restore(without_scaler(state, self.scaler), self.bank, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
         self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
 
@@ -162,12 +177,13 @@ class Trainer:
         """One batch: cosines, loss, gradients, Adam. returns: loss, mean positive cosine, mean hardest negative"""
         batch = self.videos.batch(pair_indices, self.config, random).to(self.device)
         self.bank.train()  # dropout is at work in the key encoder too, as published
-        with arithmetic(self.device, self.config.precision):
-            compared = self.bank(batch)
+        with self.arithmetic():
+            compared = self.replica(batch)
         loss = contrastive_loss(compared.cosines, self.config, compared.ignored)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         value, positive, hardest = torch.stack([loss.detach(), *_closeness(compared)]).tolist()
         if not math.isfinite(value):
             raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
@@ -183,7 +199,8 @@ class Trainer:
             return {}
         self.bank.eval()
         with torch.no_grad():
-            metrics = dict(self.validate(self.encoder))
+            validate = self.validate
+            metrics = self.group.from_first(lambda: dict(validate(self.encoder)))
         name = self.config.select_metric
         if name not in metrics:
             known = ", ".join(sorted(metrics))
@@ -217,7 +234,7 @@ class Trainer:
         best = self.best
         return TrainState(
             epoch=self.epoch,
-            model=copy_state(self.bank),
+            model=copy_state(self.bank) | scaler_state(self.scaler),
             optimizer=copy_optimizer(self.optimizer, self.bank),
             best=best.state,
             best_epoch=best.epoch,

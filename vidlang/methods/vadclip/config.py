@@ -91,8 +91,8 @@ class VadClipConfig:
     select_metric: str = _option("auc", "name of the validation metric whose highest value is the best checkpoint")
     reset_to_best: bool = _option(False, "go back to the best weights so far at the end of each epoch")
     seed: int = _option(234, "start of all randomness")
-    precision: Literal["float32", "bfloat16"] = _option(
-        "float32", "arithmetic of training; bfloat16 is faster on processors and GPUs that have it"
+    precision: Literal["float32", "bfloat16", "float16"] = _option(
+        "float32", "arithmetic of training; bfloat16 is faster on processors and GPUs that have it, float16 on CUDA"
     )
 
     def __post_init__(self) -> None:

@@ -1,5 +1,8 @@
 """Training from video labels.
 
+Under torch.distributed every process holds all videos and computes its share of each step's, so that losses and weights
+are those of one process with the same ``batch_size``.
+
 Source: official src/ucf_train.py, src/xd_train.py at f643c91.
 Differs: shuffles depend on seed and epoch alone, so a run that was stopped goes on to the same bits; of two equally
 good validations the later one is kept (over the published test sets no two are equal).
@@ -14,18 +17,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidlang.core.errors import BadInput
 from vidlang.core.progress import Progress
 from vidlang.methods.vadclip.config import VadClipConfig
 from vidlang.methods.vadclip.data import Sample, TrainingSet, epoch_batches, join_normal
 from vidlang.methods.vadclip.loss import Losses, vadclip_losses
-from vidlang.methods.vadclip.model import VadClip
+from vidlang.methods.vadclip.model import VadClip, VadOutput
+from vidlang.nn.distributed import Group, current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
-from vidlang.nn.precision import arithmetic
+from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
 from vidlang.nn.prompt import PromptPlan, plan_prompts
 from vidlang.nn.seed import seeded
+from vidlang.nn.shared import shared
 from vidlang.nn.text import TextEncoder
 
 logger = logging.getLogger(__name__)
@@ -87,8 +92,11 @@ def fit(
 
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
+    Under torch.distributed every process calls this with the same arguments; ``validate`` is called in process 0 alone.
+
     Raises:
-        BadInput: the videos do not fit the text tower or the batches, or training diverges.
+        BadInput: the videos do not fit the text tower or the batches, the precision does not run on the device, or
+            training diverges.
         BadCheckpoint: ``resume`` is of another model.
     """
     if videos.dim != text.dim:
@@ -119,6 +127,22 @@ class _Best:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+class _Step(nn.Module):
+    """What of a step runs in the processes that share it: class texts in each, videos in one each."""
+
+    def __init__(self, model: VadClip, text: TextEncoder, plan: PromptPlan, group: Group) -> None:
+        super().__init__()
+        self.model, self.plan, self.group = model, plan, group
+        self.text = (text,)  # frozen, so no part of what is trained
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, VadOutput]:
+        """features: [B, T, D]    lengths: [B]    returns: texts [C, D], and what the branches say of all videos"""
+        texts = self.model.encode_text(self.text[0], self.plan)
+        anomaly, classes = shared(lambda x, lengths: self.model(x, lengths, texts), self.group, features, lengths)
+        assert anomaly is not None and classes is not None
+        return texts, VadOutput(anomaly, classes)
+
+
 class Trainer:
     """The moving parts of one training: model, optimizer, what is best. ``fit`` drives it epoch by epoch."""
 
@@ -131,9 +155,12 @@ class Trainer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.videos, self.config, self.text, self.validate = videos, config, text, validate
-        self.device = torch.device(device)
+        self.device, self.group = torch.device(device), current_group()
         self.model = new_model(config, text).to(device)
-        self.plan: PromptPlan = plan_prompts(text, videos.prompts, config.prompt_prefix, config.prompt_postfix)
+        plan = plan_prompts(text, videos.prompts, config.prompt_prefix, config.prompt_postfix)
+        step = _Step(self.model, text, plan, self.group)
+        self.replica = replicated(step, self.group, self.device, some_unused=True)
+        self.arithmetic, self.scaler = mixed_precision(self.device, config.precision)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -142,7 +169,7 @@ class Trainer:
         self.history: tuple[Mapping[str, float], ...] = ()
 
     def go_on(self, state: TrainState) -> None:
-        restore(state, self.model, self.optimizer)
+        restore(without_scaler(state, self.scaler), self.model, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
         self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
 
@@ -169,15 +196,15 @@ class Trainer:
         num_rows = self.config.visual_length if self.config.padding == "leak" else None
         features, lengths, labels = (part.to(self.device) for part in self.videos.batch(samples, num_rows))
         self.model.train()
-        with arithmetic(self.device, self.config.precision):
-            texts = self.model.encode_text(self.text, self.plan)
-            output = self.model(features, lengths, texts)
+        with self.arithmetic():
+            texts, output = self.replica(features, lengths)
         if not bool(output.logits_c.isfinite().all() & output.logits_a.isfinite().all()):
             raise BadInput(f"The model's output is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
         losses = vadclip_losses(output, texts, labels, lengths, self.config)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        self.optimizer.step()
+        self.scaler.scale(losses.total).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return losses
 
     def validated(self, before: Mapping[str, float]) -> Mapping[str, float]:
@@ -186,7 +213,8 @@ class Trainer:
             return before
         self.model.eval()
         with torch.no_grad():
-            metrics = dict(self.validate(self.model))
+            validate = self.validate
+            metrics = self.group.from_first(lambda: dict(validate(self.model)))
         name = self.config.select_metric
         if name not in metrics:
             known = ", ".join(sorted(metrics))
@@ -221,9 +249,8 @@ class Trainer:
     def state(self) -> TrainState:
         optimizer = copy_optimizer(self.optimizer, self.model)
         best = self.best
-        return TrainState(
-            self.epoch, copy_state(self.model), optimizer, best.state, best.epoch, best.metrics, self.history
-        )
+        weights = copy_state(self.model) | scaler_state(self.scaler)
+        return TrainState(self.epoch, weights, optimizer, best.state, best.epoch, best.metrics, self.history)
 
     def result(self) -> TrainResult:
         last = copy_state(self.model)

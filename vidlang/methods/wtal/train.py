@@ -3,6 +3,9 @@
 In a B step CBP, which knows background, teaches VLP; in an F step VLP, which knows foreground, teaches CBP. The teacher
 stays as it is, and both kinds of its confident snippets count: background alone makes everything background.
 
+Under torch.distributed every process holds all videos and computes its share of each step's, so that losses and weights
+are those of one process with the same ``batch_size``.
+
 Source: Ju et al., CVPR 2023 (arXiv 2212.09335), section 3.3.
 Differs: pseudo-labels are made once per phase, from whole videos, which the frozen teacher allows; draws depend on seed
 and epoch alone, so a run that was stopped goes on to the same bits.
@@ -34,9 +37,11 @@ from vidlang.methods.wtal.predict import Curves, Predictor
 from vidlang.methods.wtal.pseudo_labels import agreement, confident, hard, shares, without_conflicts
 from vidlang.methods.wtal.schedule import PHASE_NUMBERS, Phase, Schedule, Step, phase_losses
 from vidlang.methods.wtal.vlp import TextRows, VlpOutput
+from vidlang.nn.distributed import Group, current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore
-from vidlang.nn.precision import arithmetic
+from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator
+from vidlang.nn.shared import shared
 from vidlang.nn.text import TextEncoder
 
 logger = logging.getLogger(__name__)
@@ -136,8 +141,11 @@ def fit(
         result is that of an own warm-up
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
+    Under torch.distributed every process calls this with the same arguments; ``validate`` is called in process 0 alone.
+
     Raises:
-        BadInput: the videos do not fit the text tower, their labels carry no signal, or training diverges.
+        BadInput: the videos do not fit the text tower, their labels carry no signal, the precision does not run on the
+            device, or training diverges.
         BadCheckpoint: ``resume`` is of another model.
     """
     if videos.dim != text.dim:
@@ -171,6 +179,22 @@ class _Best:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+class _Step(nn.Module):
+    """What of a step runs in the processes that share it: class texts in each, videos in one each."""
+
+    def __init__(self, model: Wtal, texts: TextRows, group: Group) -> None:
+        super().__init__()
+        self.model, self.texts, self.group = model, texts, group
+
+    def forward(self, step: Step, batch: Batch) -> CbpOutput | VlpOutput:
+        """What the branch that learns says of all videos."""
+        if step == "B":
+            texts = self.texts.learned(self.model.vlp)
+            rows = shared(lambda x, mask: self.model.vlp(x, mask, texts), self.group, batch.vlp_rows, batch.mask)
+            return VlpOutput(*rows)  # type: ignore[arg-type]
+        return CbpOutput(*shared(self.model.cbp, self.group, batch.cbp_rows, batch.mask))  # type: ignore[arg-type]
+
+
 class Trainer:
     """The moving parts of one training: branches, texts, optimizer, what is best. ``fit`` drives it epoch by epoch."""
 
@@ -184,12 +208,15 @@ class Trainer:
         device: str | torch.device = "cpu",
     ) -> None:
         self.videos, self.config, self.validate = videos, config, validate
-        self.device = torch.device(device)
+        self.device, self.group = torch.device(device), current_group()
         mean, deviation = videos.statistics()
         self.model: Wtal = new_model(config, text, len(mean), len(videos.class_names), clip_scale).to(self.device)
         self.model.cbp.standardise.mean.copy_(mean)
         self.model.cbp.standardise.deviation.copy_(deviation)
         self.texts = TextRows(text, videos.prompts, config)
+        step = _Step(self.model, self.texts, self.group)
+        self.replica = replicated(step, self.group, self.device, some_unused=True)
+        self.arithmetic, self.scaler = mixed_precision(self.device, config.precision)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -219,7 +246,7 @@ class Trainer:
         """
         weights = dict(state.model)
         stored = weights.pop(PSEUDO_LABELS, None)
-        restore(replace(state, model=weights), self.model, self.optimizer)
+        restore(without_scaler(replace(state, model=weights), self.scaler), self.model, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
         if stored is not None:
             lengths = [len(rows) for rows in self.videos.rows]
@@ -235,7 +262,7 @@ class Trainer:
             BadCheckpoint: the state is of another model.
         """
         weights = {name: value for name, value in warm_up.model.items() if name != PSEUDO_LABELS}
-        restore(replace(warm_up, model=weights), self.model, self.optimizer)
+        restore(without_scaler(replace(warm_up, model=weights), self.scaler), self.model, self.optimizer)
         *before, last = warm_up.history
         self.epoch, self.history = warm_up.epoch, tuple(before)
         self.close({name: last[name] for name in ("epoch", "round", "phase", "cls", "kd", "fb", "loss")})
@@ -265,12 +292,13 @@ class Trainer:
         self.model.eval()
         student: nn.Module = self.model.vlp if step == "B" else self.model.cbp
         student.train()
-        with arithmetic(self.device, self.config.precision):
-            output = self._vlp(batch, learn=True) if step == "B" else self._cbp(batch)
+        with self.arithmetic():
+            output = self.replica(step, batch)
         losses = self.losses(step, output, batch, generator)
         self.optimizer.zero_grad(set_to_none=True)  # Adam leaves what has no gradient, so the teacher, as it is
-        losses.total.backward()
-        self.optimizer.step()
+        self.scaler.scale(losses.total).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return losses
 
     def losses(self, step: Step, output: CbpOutput | VlpOutput, batch: Batch, generator: torch.Generator) -> Losses:
@@ -318,13 +346,6 @@ class Trainer:
         lowest = count.clamp(min=1).log() * (1.0 if normalise else count)
         return (mil_loss(logits.float(), mask, labels, self.config.mil_ratio, normalise) - lowest).mean()
 
-    def _cbp(self, batch: Batch) -> CbpOutput:
-        return self.model.cbp(batch.cbp_rows, batch.mask)
-
-    def _vlp(self, batch: Batch, learn: bool = False) -> VlpOutput:
-        texts = self.texts.learned(self.model.vlp) if learn else self.texts.of(self.model.vlp)
-        return self.model.vlp(batch.vlp_rows, batch.mask, texts)
-
     def finish(self, phase: Phase, losses: Mapping[str, float], started: float) -> EpochReport:
         """Closes the epoch, and the phase where it is over: what is best, and the state to go on from."""
         self.epoch += 1
@@ -367,12 +388,16 @@ class Trainer:
 
     def judge(self) -> None:
         """What both branches think of all snippets of the training videos, at full length: ``self.judgements``."""
+        self.judgements = self.group.from_first(self._judged)
+
+    def _judged(self) -> list[Judgement]:
         predictor = self.predictor
-        self.judgements = []
+        judgements: list[Judgement] = []
         for first in range(0, len(self.videos), VIDEOS_AT_ONCE):
             chosen = range(first, min(first + VIDEOS_AT_ONCE, len(self.videos)))
             curves = predictor.predict_many([(self.videos.vlp(index), self.videos.cbp(index)) for index in chosen])
-            self.judgements += [self._judgement(index, curve) for index, curve in zip(chosen, curves, strict=True)]
+            judgements += [self._judgement(index, curve) for index, curve in zip(chosen, curves, strict=True)]
+        return judgements
 
     def _judgement(self, index: int, curves: Curves) -> Judgement:
         labels = torch.from_numpy(self.videos.labels[index])[None]
@@ -441,7 +466,8 @@ class Trainer:
                 self.best = _Best(copy_state(self.model), self.epoch, {})
             return {}
         with torch.no_grad():
-            metrics = dict(self.validate(self.predictor))
+            validate = self.validate
+            metrics = self.group.from_first(lambda: dict(validate(self.predictor)))
         name = self.config.select_metric
         if name not in metrics:
             known = ", ".join(sorted(metrics))
@@ -454,7 +480,9 @@ class Trainer:
         """Branches, pseudo-labels of the phase, moments, best weights, log: all that the rest of the run depends on."""
         return TrainState(
             epoch=self.epoch,
-            model=copy_state(self.model) | ({} if self.H is None else {PSEUDO_LABELS: torch.cat(self.H)}),
+            model=copy_state(self.model)
+            | scaler_state(self.scaler)
+            | ({} if self.H is None else {PSEUDO_LABELS: torch.cat(self.H)}),
             optimizer=copy_optimizer(self.optimizer, self.model),
             best=self.best.state,
             best_epoch=self.best.epoch,
