@@ -25,6 +25,8 @@ PRINTED = {
     "fame_mask": [r"fire_000\.mp4: \d windows, \d+% of the pixels move", r"over fire_001\.mp4: merged\.mp4, \d+ kB"],
     "index": [r"12 videos, 24 rows of width \d+", r"\d groups of near-duplicates among 12 videos"],
     "evaluate": [r"12 videos", r"A-branch.*: .*video_auc 0?1?\.\d{3}"],
+    "watch": [r"\d\.\d s watched, \d+ snippets scored, \d events: end\."],
+    "report": [r"fire_000\.mp4: \d events", r"timeline\.png: \d+ kB", r"report\.html: \d+ kB", r"overlay\.mp4: \d+ kB"],
     "notebook": [r"fire_000\.mp4: rows \(6, \d+\), likeness to fire", r"files written: False"],
     "train_vadclip": [r"Trained on \d+ videos", r"car crash/car_crash_000\.mp4: \d+ events by first"],
     "train_tca": [r"12 videos with 24 edited copies", r"registered as copies"],
