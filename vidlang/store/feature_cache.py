@@ -28,6 +28,9 @@ attribute ``schema`` = 1. Each entry is a group at the path that its file has be
 (``clip-vit-b16/stride16-middle-…/Abuse/Abuse001.mp4.h5``), with the same datasets and
 attributes, checksum included. It is opened read-only.
 
+A cache folder may hold packed files by shares of the ids beside its entries (``pack_shards``): from some hundred
+thousand entries on, so many small files are slow to list, copy and delete.
+
 Entries are written beside and renamed (``atomic``), so many processes and machines may write into one folder without
 locks; the last writer of a key wins, and every reader sees a whole entry.
 """
@@ -63,8 +66,11 @@ from vidlang.core import (
     Progress,
     VideoInfo,
 )
+from vidlang.core.progress import Task
+from vidlang.core.shares import Share, share_of
 from vidlang.store.atomic import is_stale, is_temporary, replacing, write_text
 from vidlang.store.names import safe_component, safe_path
+from vidlang.store.pack_shards import PackShards, id_of, pack_name
 
 # h5py takes a quarter of a second to import, so the functions that open files import it.
 
@@ -105,6 +111,8 @@ class FeatureCache:
         self.root = Path(root)
         self.packed = self.root.is_file()
         self._seen: dict[Path, tuple[object, CacheEntry]] = {}
+        self.packs = PackShards.find(self.root)
+        """Those of a folder that has some."""
         if self.packed:
             _check_pack(self.root)
 
@@ -193,6 +201,8 @@ class FeatureCache:
             raise BadInput(f"{self.root} is a packed file: nothing can be removed. Pack a folder again instead.")
         path = self._path(key)
         if not path.is_file():
+            if key in self:
+                raise BadInput(f"{key.video_id} lies in a pack of {self.root}: nothing can be removed there.")
             raise _missing(key, self.root)
         if (found := _video_id(path)) is not None and _same_to_a_file_system(found, key.video_id):
             raise _missing(key, self.root)
@@ -221,10 +231,12 @@ class FeatureCache:
         whether the entry is whole tells ``entry_by_path``.
         """
         folder = _recipe_folder(recipe)
-        if not self.packed:
-            return dict(sorted(_file_stamps(self.root / folder)))
-        stamp = _stamp(self.root.stat())
-        return {str(path.relative_to(folder)): stamp for path in self._entry_paths(folder)}
+        files = {} if self.packed else dict(_file_stamps(self.root / folder))
+        for pack in self._pack_files():
+            stamp = _stamp(pack.stat())
+            for path in self._groups_in(pack, folder):
+                files.setdefault(str(PurePosixPath(path).relative_to(folder)), stamp)
+        return dict(sorted(files.items()))
 
     def entry_by_path(self, recipe: FeatureRecipe, relative: str) -> CacheEntry:
         """The entry at a path that ``stamps`` gave. Its id stands inside: file names cut what is longer than 200 bytes.
@@ -268,7 +280,7 @@ class FeatureCache:
                 if problem:
                     problems.append((self.root / path, problem))
                 task.advance()
-        return problems + ([] if self.packed else self._stale_temporaries(sweep))
+        return problems + self._damaged_packs() + ([] if self.packed else self._stale_temporaries(sweep))
 
     def pack(self, target: Path, recipe: FeatureRecipe | None = None, progress: Progress | None = None) -> int:
         """Copy all entries, or one recipe's, into one file at ``target``; returns how many.
@@ -278,20 +290,56 @@ class FeatureCache:
         Raises:
             BadInput: nothing to pack. DamagedEntry: an entry is damaged (``verify`` lists them all).
         """
-        import h5py
+        paths = self._paths_to_pack(recipe)
+        with (progress or Progress()).task("pack", total=len(paths), unit="entries") as task:
+            self._write_pack(Path(target), paths, task)
+        return len(paths)
 
-        paths = list(self._entry_paths("" if recipe is None else _recipe_folder(recipe)))
+    def pack_shards(
+        self, folder: Path, count: int, recipe: FeatureRecipe | None = None, progress: Progress | None = None
+    ) -> int:
+        """As ``pack``, into so many files by shares of the ids in ``folder``, which then is a cache; returns how many.
+
+        Shares without entries get no file. A file that is there is replaced.
+
+        Raises:
+            BadInput: nothing to pack, or packs of another total in the folder. DamagedEntry: as ``pack``.
+        """
+        paths = self._paths_to_pack(recipe)
+        there = PackShards.find(Path(folder))
+        if there is not None and there.count != count:
+            raise BadInput(
+                f"{folder} holds packs of {there.count} shards, not {count}. Take that number or a new folder."
+            )
+        shares: dict[int, list[PurePosixPath]] = {}
+        for path in paths:
+            shares.setdefault(share_of(self._id_at(path), count), []).append(path)
+        with (progress or Progress()).task("pack", total=len(paths), unit="entries") as task:
+            for number in sorted(shares):
+                self._write_pack(Path(folder) / pack_name(Share(number, count)), shares[number], task)
+        return len(paths)
+
+    def _paths_to_pack(self, recipe: FeatureRecipe | None) -> list[PurePosixPath]:
+        paths = self._entry_paths("" if recipe is None else _recipe_folder(recipe))
         if not paths:
             raise BadInput(f"{self.root} holds no features to pack. Run: vidlang cache list")
-        with replacing(Path(target)) as temporary, h5py.File(temporary, "w", locking=False) as packed:
+        return paths
+
+    def _write_pack(self, target: Path, paths: Sequence[PurePosixPath], task: Task) -> None:
+        import h5py
+
+        with replacing(target) as temporary, h5py.File(temporary, "w", locking=False) as packed:
             packed.attrs["kind"], packed.attrs["schema"] = PACK_KIND, SCHEMA
-            with (progress or Progress()).task("pack", total=len(paths), unit="entries") as task:
-                for path in paths:
-                    with self._open_path(path) as group:
-                        _read_features(group, self.root / path)
-                        _copy_entry(group, packed.create_group(str(path)))
-                    task.advance()
-        return len(paths)
+            for path in paths:
+                with self._open_path(path) as group:
+                    _read_features(group, self.root / path)
+                    _copy_entry(group, packed.create_group(str(path)))
+                task.advance()
+
+    def _id_at(self, relative: PurePosixPath) -> str:
+        """By the path alone where that tells it."""
+        video_id = id_of(relative)
+        return self._entry_at(relative, self.root / relative).key.video_id if video_id is None else video_id
 
     # -- where entries lie -------------------------------------------------------------------------------------------
 
@@ -312,17 +360,29 @@ class FeatureCache:
         """The entry's group. FileNotFoundError where there is none; what HDF5 refuses is a DamagedEntry."""
         import h5py
 
-        path = self.root if self.packed else self.root / relative
-        if not path.is_file():
-            raise FileNotFoundError(path)
-        with _damage_of(self.root / relative):
-            file = h5py.File(path, "r", locking=False)
-        with file:
+        for path in self._files_of(relative):
             with _damage_of(self.root / relative):
-                group = file.get(str(relative)) if self.packed else file
-            if group is None:
-                raise FileNotFoundError(self.root / relative)
-            yield group
+                file = h5py.File(path, "r", locking=False)
+            with file:
+                with _damage_of(self.root / relative):
+                    group = file if path == self.root / relative else file.get(str(relative))
+                if group is not None:
+                    yield group
+                    return
+        raise FileNotFoundError(self.root / relative)
+
+    def _files_of(self, relative: PurePosixPath) -> Iterator[Path]:
+        """Files that may hold an entry: its own, else packs."""
+        path = self.root if self.packed else self.root / relative
+        if path.is_file():
+            yield path
+        elif self.packs is not None:
+            yield from (pack for pack in self.packs.files_of(relative) if pack.is_file())
+
+    def _pack_files(self) -> list[Path]:
+        if self.packed:
+            return [self.root]
+        return [] if self.packs is None else self.packs.files()
 
     def _recipe_folders(self) -> list[str]:
         """Such as ``clip-vit-b16/stride16-middle-0123456789``, sorted."""
@@ -330,9 +390,30 @@ class FeatureCache:
 
     def _entry_paths(self, folder: str) -> list[PurePosixPath]:
         """Paths relative to the root of everything under ``folder`` that looks like an entry, sorted."""
-        names = _entry_groups(self.root, folder) if self.packed else _entry_files(self.root, folder)
+        names = set() if self.packed else set(_entry_files(self.root, folder))
+        for pack in self._pack_files():
+            names.update(self._groups_in(pack, folder))
         paths = [PurePosixPath(name) for name in sorted(names)]
         return [path for path in paths if len(path.parts) >= 3]
+
+    def _groups_in(self, pack: Path, folder: str) -> list[str]:
+        """Entries of a packed file; of one among several that is damaged, none, with a logged warning."""
+        try:
+            return _entry_groups(pack, folder)
+        except DamagedEntry as damage:
+            if self.packed:
+                raise
+            logger.warning("%s", damage)
+            return []
+
+    def _damaged_packs(self) -> list[tuple[Path, str]]:
+        found = []
+        for pack in [] if self.packs is None else self.packs.files():
+            try:
+                _entry_groups(pack, "")
+            except DamagedEntry as damage:
+                found.append((pack, str(damage)))
+        return found
 
     def _scan(self, folder: str) -> Iterator[tuple[Path, CacheEntry | DamagedEntry]]:
         for relative in self._entry_paths(folder):
@@ -348,7 +429,7 @@ class FeatureCache:
         """Read once as long as the file stays the same: commands list several times, and opening takes half a
         millisecond. Raises FileNotFoundError, DamagedEntry.
         """
-        facts = (self.root if self.packed else path).stat()
+        facts = next(self._files_of(relative), path).stat()
         stamp = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
         known, entry = self._seen.get(path, (None, None))
         if entry is None or known != stamp:
