@@ -144,7 +144,7 @@ def test_ctrl_c_is_130_and_says_that_nothing_is_lost(vidlang, tmp_path, film, mo
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extract_workflow, "open_snippets", lambda *_, **__: interrupted())
+    monkeypatch.setattr("vidlang.workflows.extract_reading.open_snippets", lambda *_, **__: interrupted())
     monkeypatch.setattr(extract_workflow.LocalEngine, "stream", interrupted)
     answer = vidlang("extract", "a.mp4", "--encoder", "mini")
     assert (answer.code, answer.out) == (130, "")

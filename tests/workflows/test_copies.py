@@ -141,7 +141,7 @@ def test_originals_with_features_are_not_read_for_their_length(videos, cache, ma
 
 def test_interrupted_work_goes_on_where_it_stopped(videos, cache, make, encoder, monkeypatch):
     monkeypatch.setattr(copies, "GROUP", 2)
-    encoder.fails_at = len(encoder.batches) + 2
+    encoder.fails_at = len(encoder.batches) + 3
     with pytest.raises(KeyboardInterrupt):
         make(videos, batch_size=1000)
     kept = stamps(cache)

@@ -97,7 +97,7 @@ def test_batches_that_span_videos_give_the_rows_of_one_by_one(tmp_path, encoder,
     lengths = {"a.mp4": 90, "b.mp4": 7, "c.mp4": 33, "d.mp4": 160, "sub/e.mp4": 48}
     for shift, (name, length) in enumerate(lengths.items()):
         film(tmp_path / "v" / name, length, shift=20 * shift)
-    report = run(tmp_path / "v", batch_size=7, num_workers=3)
+    report = run(tmp_path / "v", batch_size=7, num_workers=3, mixed=True)
     together, encoder.batches = encoder.batches, []
     assert max(together) == 7 and sum(together) == report.num_images == 5 + 1 + 2 + 10 + 3
     for shift, (name, length) in enumerate(lengths.items()):
@@ -198,6 +198,7 @@ def test_a_cached_file_that_became_unreadable_is_its_own_failure(tmp_path, cache
         return identify(path)
 
     monkeypatch.setattr("vidlang.workflows.extract.identify", locked)
+    monkeypatch.setattr("vidlang.workflows.extract_reading.identify", locked)
     assert statuses(run(tmp_path / "v")) == {"a.mp4": "failed", "b.mp4": "skipped"}
 
 

@@ -107,7 +107,7 @@ def test_videos_of_one_batch_keep_their_own_weights(moving, cache, encoder, tmp_
 
 
 def test_a_video_that_fails_half_way_takes_its_weights_along(moving, cache, encoder, tmp_path, monkeypatch):
-    """Of its six rows four wait with one of the film, four of these five are encoded, then the fifth row fails."""
+    """The film is a batch of four rows and one of one; of the six rows of the other four are encoded, the fifth fails."""
     film(tmp_path / "videos" / "b.mp4", 40)
     wanted = recipe(sampling=Sampling(stride=8))
     alone = type(cache)(tmp_path / "alone")
@@ -124,7 +124,7 @@ def test_a_video_that_fails_half_way_takes_its_weights_along(moving, cache, enco
     encoder.batches.clear()
     report = extract([tmp_path / "videos"], cache, wanted, lambda: encoder, ExtractOptions(4, 1, frame_rate=25.0))
     assert {o.video_id: o.status for o in report.outcomes} == {"b.mp4": "done", "moving": "failed"}
-    assert encoder.batches == [4, 4]
+    assert encoder.batches == [4, 1, 4]
     assert np.array_equal(rows_of(cache, wanted, "b.mp4"), rows_of(alone, wanted, "b.mp4"))
 
 

@@ -9,27 +9,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from contextlib import closing
+from typing import Any
 
-Job = TypeVar("Job")
-Item = TypeVar("Item")
+from vidlang.engines.base import Event, Finished, Item, Job, Produced, Stage
 
-
-@dataclass(frozen=True)
-class Produced(Generic[Job, Item]):
-    """One item of a job."""
-
-    job: Job
-    item: Item
-
-
-@dataclass(frozen=True)
-class Finished(Generic[Job]):
-    """A job ended; ``error`` is None when it ended well. No further item of it follows."""
-
-    job: Job
-    error: Exception | None = None
+__all__ = ["Finished", "LocalEngine", "Produced"]
 
 
 class LocalEngine:
@@ -44,6 +29,24 @@ class LocalEngine:
             raise ValueError(f"num_workers and queue_size must be at least 1, got {num_workers} and {queue_size}")
         self.num_workers = num_workers
         self.queue_size = queue_size
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        produce: Callable[[Job], Iterator[Any]],
+        load_stage: Callable[[], Stage],
+        group: int = 1,
+    ) -> Iterator[Event[Job]]:
+        """As ``base.Engine``: ``produce`` in the threads, the stage in the caller's. What the stage raises ends all."""
+        stage = load_stage()
+        held: list[Produced[Job, Any] | Finished[Job]] = []
+        with closing(self.stream(jobs, produce)) as events:  # type: ignore[type-var]
+            for event in events:
+                held.append(event)
+                if sum(isinstance(e, Produced) for e in held) >= group or isinstance(held[0], Finished):
+                    yield from _staged(held, stage)
+                    held = []
+            yield from _staged(held, stage)
 
     def stream(
         self, jobs: Sequence[Job], produce: Callable[[Job], Iterator[Item]]
@@ -106,3 +109,11 @@ class LocalEngine:
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def _staged(events: Sequence[Produced[Job, Any] | Finished[Job]], stage: Stage) -> Iterator[Event[Job]]:
+    """The events in their order, with results in the place of items."""
+    items = [event.item for event in events if isinstance(event, Produced)]
+    results = iter(stage(items) if items else ())
+    for event in events:
+        yield Produced(event.job, next(results)) if isinstance(event, Produced) else event

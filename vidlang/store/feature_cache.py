@@ -18,6 +18,8 @@ An entry is an HDF5 group (in a file of its own: the root group) with
 - attributes that are UTF-8 strings of JSON: ``recipe`` (the fields of ``FeatureRecipe``), ``video`` (the fields of
   ``VideoInfo``), ``identity`` (those of ``FileIdentity``, or null), ``made_with`` (text to text), ``warnings`` (list of
   text);
+- optionally the attribute ``file``, a string: where the video lay when it was extracted. It is a hint for the machine
+  that wrote it: neither part of the checksum nor of what is packed;
 - the attribute ``checksum``, a string: BLAKE2b of 20 bytes in hex over, for ``values``, ``frames``, ``seconds`` in this
   order, the UTF-8 text ``name|type|shape;`` (such as ``values|<f4|88,512;``) and the little-endian bytes in C order,
   then, for ``schema``, ``recipe``, ``video``, ``identity``, ``made_with``, ``warnings`` in this order, the text
@@ -78,6 +80,7 @@ SCHEMA = 1
 PACK_KIND = "vidlang.features"
 DATASETS = ("values", "frames", "seconds")
 TEXTS = ("recipe", "video", "identity", "made_with", "warnings")
+FILE = "file"
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +98,7 @@ class CacheEntry:
     """On disk."""
     identity: FileIdentity | None
     made_with: Mapping[str, str]
+    """``file``, where it is there, is the path that the video had."""
     warnings: tuple[str, ...]
     path: Path
     """The entry's file; in a packed file, the pack's path followed by the group's."""
@@ -169,6 +173,8 @@ class FeatureCache:
     ) -> Path:
         """Write an entry, replacing one of the same key; returns its file.
 
+        made_with: ``file`` is kept beside the others (see the module's docstring)
+
         Raises:
             BadInput: the cache is a packed file, or the file system takes another video's id for this one.
             ValueError: the values are not stored as the recipe says, or the video is not the key's.
@@ -178,16 +184,18 @@ class FeatureCache:
         _check_fits(features)
         path = self._path(features.key)
         self._refuse_other_video(path, features.key)
+        facts = dict(made_with or {})
+        file = facts.pop(FILE, None)
         texts = {
             "recipe": features.key.recipe.to_dict(),
             "video": asdict(features.video),
             "identity": asdict(identity) if identity else None,
-            "made_with": dict(made_with or {}),
+            "made_with": facts,
             "warnings": list(warnings),
         }
         self._describe(features.key.recipe)
         with replacing(path) as temporary:
-            _write_entry(temporary, features, {name: json.dumps(value) for name, value in texts.items()})
+            _write_entry(temporary, features, {name: json.dumps(value) for name, value in texts.items()}, file)
         return path
 
     def remove(self, key: FeatureKey) -> None:
@@ -645,10 +653,16 @@ def _read_entry(group: Any, path: Path) -> CacheEntry:
             dtype=values.dtype.name,
             bytes=_bytes_on_disk(group, path),
             identity=_identity_of(header["identity"]),
-            made_with=json.loads(header["made_with"]),
+            made_with={**json.loads(header["made_with"]), **_file_of(group)},
             warnings=tuple(json.loads(header["warnings"])),
             path=path,
         )
+
+
+def _file_of(group: Any) -> dict[str, str]:
+    from h5py import h5a
+
+    return {FILE: _text(group, FILE)} if h5a.exists(group.id, FILE.encode()) else {}
 
 
 def _bytes_on_disk(group: Any, path: Path) -> int:
@@ -725,7 +739,7 @@ def _check_fits(features: Features) -> None:
         raise ValueError(f"the recipe has {recipe.sampling.num_crops} crops, got {num_crops} ({key.video_id})")
 
 
-def _write_entry(path: Path, features: Features, header: Mapping[str, str]) -> None:
+def _write_entry(path: Path, features: Features, header: Mapping[str, str], video_file: str | None) -> None:
     import h5py
 
     arrays = {name: _little_endian(getattr(features, name)) for name in DATASETS}
@@ -735,6 +749,8 @@ def _write_entry(path: Path, features: Features, header: Mapping[str, str]) -> N
         file.attrs["schema"] = SCHEMA
         for name, text in header.items():
             file.attrs[name] = text
+        if video_file is not None:
+            file.attrs[FILE] = video_file.encode("utf-8", "replace").decode()  # bytes that are no UTF-8 are lost
         file.attrs["checksum"] = _checksum(arrays, header)
 
 

@@ -1,7 +1,7 @@
 """Videos to features: paths → snippets → preprocessed pixels → rows → cache.
 
-Decoding and preprocessing run in worker threads, encoding in the caller's thread, in batches that span videos, so that
-a hundred short clips keep an encoder as busy as one long film.
+Where reading and encoding run is the engine's business (``engines``): in threads of this machine, or on a cluster. Here
+rows come together again, and each video goes into the cache when its last row is there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,28 +24,25 @@ from vidlang.core import (
     FeatureKey,
     FeatureRecipe,
     Features,
-    FileIdentity,
     Outcome,
     Progress,
-    Sampling,
-    VideoInfo,
     VidlangError,
 )
 from vidlang.core.progress import Task
-from vidlang.engines.local import Finished, LocalEngine, Produced
+from vidlang.core.shares import Share
+from vidlang.engines.base import Again, Engine, Event, Finished, Stage
+from vidlang.engines.local import LocalEngine
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import find_videos, identify
-from vidlang.video.shot_borders import ShotBorders
-from vidlang.video.snippets import SnippetBatch, open_snippets
-from vidlang.video.static import StaticScene
-from vidlang.workflows.pixels import Pictures, motion_watch, recoloured, still_blurred
+from vidlang.workflows.extract_reading import EncodingStage, Job, PixelWork, Reader, Rows, VideoEnd
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vidlang.encoders.base import Encoder
 
 logger = logging.getLogger(__name__)
+
+MIXED_PARTS = 8
+"""Parts that are encoded together where batches span videos."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,9 @@ class ExtractOptions:
     """Extract again what is there."""
     frame_rate: float | None = None
     """Frames per second of folders of images, which do not say it themselves."""
+    mixed: bool | None = None
+    """Batches span videos: short videos keep a GPU busy, and rows differ in the last digit from run to run (1e-7 of
+    their length). None: on a GPU. Otherwise the rows of a video follow from it alone."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -129,34 +130,14 @@ class ExtractReport:
 
 
 @dataclass(frozen=True)
-class _Job:
-    video_id: str
-    path: Path
+class Elsewhere:
+    """An engine that runs in other processes, and what loads the encoder there."""
 
-
-@dataclass(frozen=True)
-class _Pixels:
-    """One batch of a video on its way to the encoder."""
-
-    pixels: Tensor  # [N * K, 3, S, S], crop index fastest
-    rows: tuple[tuple[int, ...], ...]  # the snippet rows that each of the N frames counts for
-    share: float  # how much of the video was read, by the header's length; for the progress bar
-    reused: tuple[tuple[int, int], ...] = ()  # (row, row that it repeats)
-    checks: tuple[tuple[int, int], ...] = ()  # (position in pixels, row it would have repeated): encoded to compare
-    weights: Tensor | None = None  # [N * K, g, g] of the patches, where the encoder attends to motion
-
-
-@dataclass(frozen=True)
-class _End:
-    """The facts that are known once a video was read to its end."""
-
-    info: VideoInfo
-    frames: np.ndarray
-    seconds: np.ndarray
-    identity: FileIdentity
-    decoder: str
-    warnings: tuple[str, ...]
-    num_still: int = 0  # rows of snippets in which nothing moves
+    engine: Engine
+    load_stage: Callable[[int, int], Callable[[], Stage]]
+    """(crops, images per call) → what the engine carries to where the encoder is."""
+    mixed: bool = False
+    """What ``ExtractOptions.mixed`` of None means there."""
 
 
 def extract(
@@ -166,13 +147,23 @@ def extract(
     load_encoder: Callable[[], Encoder],
     options: ExtractOptions | None = None,
     progress: Progress | None = None,
+    *,
+    share: Share | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> ExtractReport:
     """Features of every video under ``paths`` into the cache.
 
+    share: of the videos, by their ids; None: all
+    elsewhere: where the work runs; None: in this process
+
     What the cache holds from the same recipe and the same file content is skipped; a video that fails is one outcome
-    and the others go on. ``load_encoder`` is called only if something has to be encoded.
+    and the others go on. ``load_encoder`` is called only if something has to be encoded; where the work runs elsewhere,
+    only its pixels are asked of it.
     """
-    return extract_videos(find_inputs(paths, cache), cache, recipe, load_encoder, options or ExtractOptions(), progress)
+    videos = [video for video in find_inputs(paths, cache) if share is None or video[0] in share]
+    return extract_videos(
+        videos, cache, recipe, load_encoder, options or ExtractOptions(), progress, elsewhere=elsewhere
+    )
 
 
 def find_inputs(paths: Sequence[Path | str], cache: FeatureCache) -> list[tuple[str, Path]]:
@@ -196,6 +187,7 @@ def extract_videos(
     options: ExtractOptions,
     progress: Progress | None = None,
     only: Callable[[Sequence[str]], set[str]] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> ExtractReport:
     """As ``extract``, for videos given as (id, path).
 
@@ -213,7 +205,7 @@ def extract_videos(
         if not options.overwrite and _is_there(cache, FeatureKey(video_id, recipe), path):
             outcomes[video_id] = Outcome(video_id, "skipped", "already in the cache")
         else:
-            jobs.append(_Job(video_id, path))
+            jobs.append(Job(video_id, path))
     encoder = load_encoder() if jobs else None
     if encoder is not None and encoder.features != recipe.features:
         raise BadInput(
@@ -222,10 +214,11 @@ def extract_videos(
         )
     if encoder is not None and recipe.motion.use == "pool" and encoder.patch_grid is None:
         raise BadInput(f"--motion pool needs an encoder with patches, which {encoder.name} is not. Take --motion mask.")
-    run = _Run(cache, recipe, encoder, options)
-    if jobs:
-        with progress.task("extract", total=len(jobs), unit="video") as task:
-            for outcome in run.outcomes(jobs, task):
+    run = _Run(cache, recipe)
+    if encoder is not None:
+        events = _events(jobs, recipe, encoder, options, elsewhere)
+        with progress.task("extract", total=len(jobs), unit="video") as task, closing(events):
+            for outcome in run.outcomes(events, task):
                 outcomes[outcome.video_id] = outcome
                 if outcome.detail and outcome.status == "done":
                     progress.message(f"{outcome.video_id}: {outcome.detail}")
@@ -259,8 +252,28 @@ def _is_there(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
         return False
 
 
+def _events(
+    jobs: Sequence[Job], recipe: FeatureRecipe, encoder: Encoder, options: ExtractOptions, elsewhere: Elsewhere | None
+) -> Generator[Event[Job], None, None]:
+    """What the engine gives, with ``Rows`` and ``VideoEnd`` as results."""
+    threads = 1 if len(jobs) > 1 else 0  # several videos keep the cores busy with less overhead than one
+    num_crops = recipe.sampling.num_crops
+    if elsewhere is None:
+        engine: Engine = LocalEngine(options.num_workers or default_workers(encoder.device), queue_size=6)
+        reader = Reader(encoder, recipe, options.batch_size, options.frame_rate, threads)
+        mixed = "cpu" not in str(encoder.device) if options.mixed is None else options.mixed
+        stage = EncodingStage(encoder, num_crops, options.batch_size)
+        yield from engine.run(jobs, reader, lambda: stage, MIXED_PARTS if mixed else 1)
+    else:
+        pixels = PixelWork(encoder.pixels, encoder.patch_grid)
+        reader = Reader(pixels, recipe, options.batch_size, options.frame_rate, threads=1)
+        mixed = elsewhere.mixed if options.mixed is None else options.mixed
+        load_stage = elsewhere.load_stage(num_crops, options.batch_size)
+        yield from elsewhere.engine.run(jobs, reader, load_stage, MIXED_PARTS if mixed else 1)
+
+
 class _Accumulator:
-    """Rows of one video as they come back from the encoder, in any order.
+    """Rows of one video as they come back from the encoder.
 
     Sums and counts, so that ``mean`` of all frames and one frame per snippet are the same code.
     """
@@ -269,8 +282,6 @@ class _Accumulator:
         self.sums: dict[int, np.ndarray] = {}  # row → [K, D]
         self.counts: dict[int, int] = {}
         self.repeats: dict[int, int] = {}  # row → the row it repeats
-        self.end: _End | None = None
-        self.num_waiting = 0  # frames handed to the encoder that did not come back
 
     def add(self, rows: tuple[int, ...], feature: np.ndarray) -> None:
         for row in rows:
@@ -291,206 +302,77 @@ class _Accumulator:
         return np.stack([self.sums[row] / self.counts[row] for row in origins], axis=1)
 
 
-@dataclass
-class _Pending:
-    """Frames of several videos that wait for a full batch."""
-
-    pixels: list[Tensor] = field(default_factory=list)
-    weights: list[Tensor | None] = field(default_factory=list)  # of the patches; None: the plain row
-    owners: list[tuple[str, tuple[int, ...], int | None]] = field(default_factory=list)
-    # one owner per frame: video id, rows, and for a check of reuse the row that it would have repeated
-
-
 class _Run:
-    """One extraction: feeds the encoder and puts each video into the cache when its last row is there."""
+    """One extraction: puts each video into the cache when its last row is there, and counts."""
 
-    def __init__(
-        self, cache: FeatureCache, recipe: FeatureRecipe, encoder: Encoder | None, options: ExtractOptions
-    ) -> None:
+    def __init__(self, cache: FeatureCache, recipe: FeatureRecipe) -> None:
         self.cache = cache
         self.recipe = recipe
-        self.encoder = encoder
-        self.options = options
-        self.num_crops = recipe.sampling.num_crops
-        self.pending = _Pending()
         self.videos: dict[str, _Accumulator] = {}
-        self.many_videos = False
         self.num_images = 0
         self.num_reused = 0
         self.num_still = 0
         self.reuse_cosines: list[float] = []
 
-    def outcomes(self, jobs: Sequence[_Job], task: Task) -> Iterator[Outcome]:
+    def outcomes(self, events: Iterator[Event[Job]], task: Task) -> Iterator[Outcome]:
         """One outcome per job, as they are done."""
-        assert self.encoder is not None
-        self.many_videos = len(jobs) > 1
-        engine = LocalEngine(self.options.num_workers or default_workers(self.encoder.device), queue_size=6)
         started = time.perf_counter()
         shares: dict[str, float] = {}
-        for event in engine.stream(jobs, self._read):
+
+        def advance(video_id: str, share: float) -> None:
+            task.advance(max(share - shares.get(video_id, 0.0), 0.0))
+            shares[video_id] = max(share, shares.get(video_id, 0.0))
+
+        for event in events:
             video_id = event.job.video_id
-            share = event.item.share if isinstance(event, Produced) and isinstance(event.item, _Pixels) else None
-            if isinstance(event, Finished):
-                share = 1.0
-            if share is not None:
-                task.advance(max(share - shares.get(video_id, 0.0), 0.0))
-                shares[video_id] = max(share, shares.get(video_id, 0.0))
-            if isinstance(event, Finished):
+            if isinstance(event, Again):
+                self.videos.pop(video_id, None)
+            elif isinstance(event, Finished):
+                advance(video_id, 1.0)
                 if event.error is not None:
-                    self._forget(video_id)
+                    self.videos.pop(video_id, None)
                     yield Outcome(video_id, "failed", error=_as_vidlang_error(video_id, event.error))
-            elif isinstance(event.item, _End):
-                self.videos.setdefault(video_id, _Accumulator()).end = event.item
+            elif isinstance(event.item, VideoEnd):
                 self.num_still += event.item.num_still
-                yield from self._complete()
+                yield self._kept(event.job, event.item)
             else:
+                advance(video_id, event.item.part.share)
                 self._take(video_id, event.item)
-                while len(self.pending.owners) >= self.options.batch_size:
-                    self._encode(self.options.batch_size)
-                    task.note(images_per_second=self.num_images / (time.perf_counter() - started))
-                yield from self._complete()
-        while self.pending.owners:
-            self._encode(self.options.batch_size)
-        yield from self._complete()
+                task.note(images_per_second=self.num_images / (time.perf_counter() - started))
 
-    def _read(self, job: _Job) -> Iterator[_Pixels | _End]:
-        """In a worker thread: decode, choose, preprocess."""
-        encoder = self.encoder
-        assert encoder is not None
-        identity = identify(job.path)
-        fast = self.recipe.preprocess == "fast" and self.recipe.sampling.crops == "center"
-        reuse = StaticScene(self.recipe.reuse_static) if self.recipe.reuse_static is not None else None
-        threads = 1 if self.many_videos else 0  # several videos keep the cores busy with less overhead than one
-        borders = ShotBorders() if self.recipe.borders == "crop" else None
-        # of a picture inside bars more than the shorter side may be needed, so frames with bars come at full size
-        short_side = encoder.pixels.shorter_side if fast and borders is None else None
-        num_still = 0
-        with open_snippets(
-            job.path,
-            self.recipe.sampling,
-            video_id=job.video_id,
-            frame_rate=self.options.frame_rate,
-            short_side=short_side,
-            batch_size=max(1, self.options.batch_size // self.num_crops),
-            threads=threads,
-            watch=motion_watch(self.recipe.motion),
-        ) as stream:
-            for batch in stream:
-                rows = [tuple(r) for r in batch.rows]
-                pictures: Pictures = borders.crop(batch.frames) if borders else batch.frames
-                if self.recipe.motion.use == "mask":
-                    pictures = still_blurred(batch.frames, batch.masks)
-                weights = self._weights(batch) if self.recipe.motion.use == "pool" else None
-                num_still += sum(len(r) for r, mask in zip(rows, batch.masks, strict=False) if mask is None)
-                frames = recoloured(pictures, self.recipe)
-                keep, reused, checks = reuse.sort_out(frames, rows) if reuse else (list(range(len(rows))), [], [])
-                chosen = frames if len(keep) == len(rows) else [frames[index] for index in keep]
-                if len(keep):
-                    pixels = encoder.preprocess(chosen, mode=self.recipe.preprocess, crops=self.recipe.sampling.crops)
-                    share = _share_read(stream.info, self.recipe.sampling, rows)
-                    yield _Pixels(pixels, tuple(rows[i] for i in keep), share, tuple(reused), tuple(checks), weights)
-                elif reused:
-                    yield _Pixels(_no_pixels(), (), _share_read(stream.info, self.recipe.sampling, rows), tuple(reused))
-            cropped = []
-            if borders is not None and borders.widest is not None:
-                cropped = [f"borders cropped from {borders.num_cropped} frames: up to {borders.widest}"]
-            still = [f"nothing moves in {num_still} of {len(stream.frames)} snippets: plain rows"] if num_still else []
-            warnings = (*stream.warnings, *cropped, *still)
-            yield _End(stream.info, stream.frames, stream.seconds, identity, stream.decoder, warnings, num_still)
-
-    def _weights(self, batch: SnippetBatch) -> Tensor:
-        """[N * K, g, g] of the patches of every crop; ones where nothing moves."""
-        import torch
-
-        from vidlang.encoders.motion_pooling import patch_weights
-
-        encoder, crops = self.encoder, self.recipe.sampling.crops
-        assert encoder is not None and encoder.patch_grid is not None, "extract_videos has checked it"
-        grid, size = encoder.patch_grid, (batch.frames.shape[1], batch.frames.shape[2])
-        plain = np.ones((self.num_crops, grid, grid), dtype=np.float32)
-        found = [plain if m is None else patch_weights(m, size, encoder.pixels, grid, crops) for m in batch.masks]
-        return torch.from_numpy(np.concatenate(found))
-
-    def _take(self, video_id: str, item: _Pixels) -> None:
-        video = self.videos.setdefault(video_id, _Accumulator())
-        video.repeats.update(dict(item.reused))
-        self.num_reused += len(item.reused)
-        checks = dict(item.checks)
-        for position, rows in enumerate(item.rows):
-            first = position * self.num_crops
-            self.pending.pixels.append(item.pixels[first : first + self.num_crops])
-            self.pending.weights.append(None if item.weights is None else item.weights[first : first + self.num_crops])
-            self.pending.owners.append((video_id, rows, checks.get(position)))
-            video.num_waiting += 1
-
-    def _encode(self, batch_size: int) -> None:
-        """The first ``batch_size`` waiting frames through the encoder, and each row to its video."""
-        import torch
-
-        assert self.encoder is not None
-        pixels, self.pending.pixels = self.pending.pixels[:batch_size], self.pending.pixels[batch_size:]
-        weights, self.pending.weights = self.pending.weights[:batch_size], self.pending.weights[batch_size:]
-        owners, self.pending.owners = self.pending.owners[:batch_size], self.pending.owners[batch_size:]
-        weighed = [weight for weight in weights if weight is not None]  # all of a recipe have some, or none has
-        if weighed:
-            encoded = self.encoder.encode_pixels(torch.cat(pixels), weights=torch.cat(weighed))
-        else:
-            encoded = self.encoder.encode_pixels(torch.cat(pixels))
-        self.num_images += len(encoded)
-        features = encoded.reshape(len(owners), self.num_crops, -1)  # [N, K, D]
-        for (video_id, rows, compared_with), feature in zip(owners, features, strict=True):
-            video = self.videos.get(video_id)
-            if video is None:  # the video failed in the meantime
-                continue
-            video.num_waiting -= 1
+    def _take(self, video_id: str, item: Rows) -> None:
+        video, part = self.videos.setdefault(video_id, _Accumulator()), item.part
+        video.repeats.update(dict(part.reused))
+        self.num_reused += len(part.reused)
+        self.num_images += len(part.rows) * self.recipe.sampling.num_crops
+        checks = dict(part.checks)
+        for position, (rows, feature) in enumerate(zip(part.rows, item.features, strict=True)):
             video.add(rows, feature)
-            if compared_with is not None:
-                origin = video.origin(compared_with)
+            if position in checks:
+                origin = video.origin(checks[position])
                 if origin in video.sums:
                     self.reuse_cosines.append(_cosine(feature[0], video.sums[origin][0]))
 
-    def _complete(self) -> Iterator[Outcome]:
-        """Put every video into the cache whose end is known and whose frames are all back."""
-        ready = [name for name, video in self.videos.items() if video.end is not None and video.num_waiting == 0]
-        for video_id in ready:
-            video = self.videos.pop(video_id)
-            assert video.end is not None
-            try:
-                yield self._put(video_id, video, video.end)
-            except VidlangError as error:
-                yield Outcome(video_id, "failed", error=error)
+    def _kept(self, job: Job, end: VideoEnd) -> Outcome:
+        try:
+            return self._put(job, self.videos.pop(job.video_id, _Accumulator()), end)
+        except VidlangError as error:
+            return Outcome(job.video_id, "failed", error=error)
 
-    def _put(self, video_id: str, video: _Accumulator, end: _End) -> Outcome:
-        values = video.values(len(end.frames))  # [K, T, D]
+    def _put(self, job: Job, video: _Accumulator, end: VideoEnd) -> Outcome:
+        values, num_crops = video.values(len(end.frames)), self.recipe.sampling.num_crops  # [K, T, D]
         if not np.isfinite(values).all():
-            raise VidlangError(f"{video_id}: the encoder gave values that are not finite. Try --precision float32.")
-        values = values if self.num_crops > 1 else values[0]
+            raise VidlangError(f"{job.video_id}: the encoder gave values that are not finite. Try --precision float32.")
         features = Features(
-            key=FeatureKey(video_id, self.recipe),
+            key=FeatureKey(job.video_id, self.recipe),
             video=end.info,
-            values=values.astype(self.recipe.dtype),
+            values=(values if num_crops > 1 else values[0]).astype(self.recipe.dtype),
             frames=end.frames,
             seconds=end.seconds,
         )
-        made_with = {"vidlang": __version__, "decoder": end.decoder}
+        made_with = {"vidlang": __version__, "decoder": end.decoder, "file": str(job.path.resolve())}
         self.cache.put(features, identity=end.identity, made_with=made_with, warnings=end.warnings)
-        return Outcome(video_id, "done", "; ".join(end.warnings))
-
-    def _forget(self, video_id: str) -> None:
-        self.videos.pop(video_id, None)
-        pending, self.pending = self.pending, _Pending()
-        for pixels, weights, owner in zip(pending.pixels, pending.weights, pending.owners, strict=True):
-            if owner[0] != video_id:
-                self.pending.pixels.append(pixels)
-                self.pending.weights.append(weights)
-                self.pending.owners.append(owner)
-
-
-def _share_read(info: VideoInfo, sampling: Sampling, rows: Sequence[tuple[int, ...]]) -> float:
-    """Share of a video behind its last row so far; an estimate in [0, 0.99], since headers only estimate."""
-    last = max((row for group in rows for row in group), default=0) + 1
-    expected = info.duration * sampling.fps if sampling.fps is not None else info.num_frames / sampling.stride
-    return min(last / expected, 0.99) if expected > 0 else 0.0
+        return Outcome(job.video_id, "done", "; ".join(end.warnings))
 
 
 def default_workers(device: object) -> int:
@@ -510,9 +392,3 @@ def _as_vidlang_error(video_id: str, error: Exception) -> VidlangError:
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
-
-
-def _no_pixels() -> Tensor:
-    import torch
-
-    return torch.empty(0)
