@@ -11,11 +11,9 @@ from vidlang.core.segments import Segment
 from vidlang.core.video import VideoInfo
 from vidlang.report.timeline import (
     clock,
-    curves_png,
     place_events,
     reduce_rows,
     shorten,
-    split_history,
     stairs,
     tick_step,
     timeline_png,
@@ -149,7 +147,6 @@ def test_names_are_letters_and_nothing_else(name, recwarn):
     events = [Detection("v", Segment(0, 1), name, 0.8)]
     scores = scores_of([0.1, 0.8], class_names=("normal", name, "fall"))
     size_of(timeline_png(scores, events=events, title=name))
-    size_of(curves_png([{"epoch": 1, f"loss {name}": 0.5, name: 0.6}], title=name))
     assert not [str(warning.message) for warning in recwarn]
 
 
@@ -158,39 +155,13 @@ def test_no_snippet_is_refused():
         timeline_png(scores_of([]))
 
 
-def test_history_splits_into_losses_and_metrics():
-    history = [
-        {"epoch": 1, "loss": 0.9, "losses": {"bce": 0.5}, "learning_rate": 1e-5},
-        {"epoch": 2, "loss": 0.8, "losses": {"bce": 0.4}, "metrics": {"auc": 0.7}},
-    ]
-    curves = split_history(history)
-    assert curves.epochs.tolist() == [1, 2]
-    assert set(curves.losses) == {"loss", "bce"} and set(curves.metrics) == {"auc"}
-    assert np.isnan(curves.metrics["auc"][0]) and curves.metrics["auc"][1] == 0.7
-
-
-def test_facts_of_the_run_are_no_curves():
-    record = {"epoch": 3, "num_epochs": 10, "is_best": True, "seconds": 4.0, "state": {"step": 7, "x": 1.0}, "auc": 0.5}
-    curves = split_history([record])
-    assert not curves.losses and set(curves.metrics) == {"auc"}
-
-
-def test_training_curves_are_a_picture():
-    history = [{"epoch": epoch, "loss": 1 / epoch, "auc": 0.5 + epoch / 100} for epoch in range(1, 11)]
-    assert size_of(curves_png(history)) > size_of(curves_png([{"loss": 0.4}]))
-    with pytest.raises(ValueError, match="monitor must be one of auc"):
-        curves_png(history, monitor="ap")
-    with pytest.raises(ValueError, match="at least one epoch"):
-        curves_png([])
-
-
 def test_matplotlib_is_loaded_only_for_pictures_and_settings_stay():
     script = (
-        "import sys, vidlang.report.timeline, vidlang.report.sparkline\n"
+        "import sys, vidlang.report.timeline, vidlang.report.training_curves, vidlang.report.sparkline\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from vidlang.report.timeline import curves_png\n"
+        "from vidlang.report.training_curves import CurvePanel, curves_png\n"
         "import matplotlib; before = matplotlib.rcParams['font.family']\n"
-        "curves_png([{'loss': 1.0}])\n"
+        "curves_png([{'epoch': 1, 'loss': 1.0}], [CurvePanel('loss', {'loss': 'loss'})])\n"
         "assert matplotlib.rcParams['font.family'] == before and 'matplotlib.pyplot' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

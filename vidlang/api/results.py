@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from vidlang.core import Detections, FeatureKey, FeatureRecipe, Features, Outcome, Ranking, Scores, UnknownName
+from vidlang.core.digits import share
 from vidlang.core.tables import Tabular, html_table, stacked
 from vidlang.store.feature_cache import FeatureCache
 
@@ -131,7 +132,7 @@ class ScoreResult(Tabular):
             "highest score": [float(scores.anomaly.max()) for scores in self.scores],
             "events": [len(events) for events in self.report.events],
         }
-        return html_table(columns, caption=f"Anomaly scores; events from {self.threshold:.2f}")
+        return html_table(columns, caption=f"Anomaly scores; events from {share(self.threshold)}")
 
 
 @dataclass(frozen=True, eq=False)

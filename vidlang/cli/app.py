@@ -118,8 +118,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal has not is shown as an escape
             stream.reconfigure(errors="backslashreplace")
     code = _exit_code()
-    if code == INTERRUPTED:
-        warn("Interrupted. What was finished is kept; the same command goes on from there.")
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as head, has gone
@@ -166,10 +164,10 @@ def _exit_code() -> int:
     try:
         # not standalone, so that errors come here and not in a box
         code = only_with(_words())(prog_name="vidlang", standalone_mode=False)
-    except SystemExit as leaving:  # how completion ends
+    except SystemExit as leaving:  # how completion ends, and a stream that was told to
         return leaving.code if isinstance(leaving.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        code = INTERRUPTED
     except UsageError as error:
         if text := _usage_trouble(error):
             warn(text)
@@ -179,6 +177,8 @@ def _exit_code() -> int:
             raise
         warn(f"Error: {error if isinstance(error, VidlangError) else _machine_trouble(error)}")
         return 2 if isinstance(error, (BadInput, UnknownName)) else 1
+    if code == INTERRUPTED:  # typer makes this of Ctrl-C
+        warn("Interrupted. What was finished is kept; the same command goes on from there.")
     return code if isinstance(code, int) else 0
 
 

@@ -17,14 +17,6 @@ from vidlang.core.errors import BadInput
 if TYPE_CHECKING:
     from vidlang.workflows.diff import DiffReport, KnownMotion
 
-MotionFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--motion-file", help="Curves of vidlang diff for --motion-prior, instead of the videos.", metavar="FILE.json"
-    ),
-]
-"""What ``score`` and ``localize`` take of what this command writes."""
-
 MANY = 20
 """From so many videos on, the terminal shows a table instead of curves."""
 

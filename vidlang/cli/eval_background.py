@@ -21,6 +21,7 @@ from vidlang.cli.options import (
     WorkspaceOption,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.core.digits import share
 
 if TYPE_CHECKING:
     from vidlang.workflows.evaluate_background import BackgroundReport
@@ -171,7 +172,7 @@ def _show(report: BackgroundReport) -> None:
         ],
     )
     say("change, shift: mean absolute and signed difference of clips' highest scores")
-    say(f"flips: across the threshold {report.threshold:.2f}; AUC as they are, after; Spearman's ranks")
+    say(f"flips: across the threshold {share(report.threshold)}; AUC as they are, after; Spearman's ranks")
     say_files(report.files)
     for note in report.notes:
         warn(f"Note: {note}")

@@ -94,12 +94,14 @@ def options_from(config: type, panel: str) -> list[inspect.Parameter]:
     wide second column leaves no room for the help in a terminal of 80 columns.
     """
     hints = typing.get_type_hints(config)
+    forms = {field.name: _Form.of(hints[field.name]) for field in dataclasses.fields(config)}
+    typed = {choice for form in forms.values() if form is not None for choice in form.choices}
     parameters = []
     for field in dataclasses.fields(config):
-        help_text, form = field.metadata.get("help"), _Form.of(hints[field.name])
+        help_text, form = field.metadata.get("help"), forms[field.name]
         if not help_text or form is None:
             continue
-        text = help_text[0].upper() + help_text[1:]
+        text = _sentence(help_text, typed)
         choices = f" One of {', '.join(form.choices)}." if form.choices else ""
         option = typer.Option(
             help=f"{text.rstrip('.')}.{choices}",
@@ -112,6 +114,13 @@ def options_from(config: type, panel: str) -> list[inspect.Parameter]:
             inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )
     return parameters
+
+
+def _sentence(text: str, typed: set[str]) -> str:
+    """With a capital, unless it begins with what is typed as it stands: ``fame: …``, ``cbp conv: …``, ``exp(…) …``."""
+    words = text.partition(":")[0].split() if ":" in text else []
+    as_typed = "(" in text.split()[0] or (len(words) <= 2 and bool(typed.intersection(words)))
+    return text if as_typed else text[0].upper() + text[1:]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from vidlang.cli.extract import (
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.core.digits import share
 
 if TYPE_CHECKING:
     from vidlang.workflows.score import ScoreReport
@@ -293,7 +294,7 @@ def _show(report: ScoreReport, page: Path | None) -> None:
                 span = f"{clock(event.segment.start)} - {clock(event.segment.end)}"
                 say(f"  {span:>17}  {event.label}  {event.score:.2f}")
             if not events:
-                say(f"  no snippet reaches {report.threshold:.2f}")
+                say(f"  no snippet reaches {share(report.threshold)}")
     say("")
     say(f"Results in {report.folder}" + (f", page in {page}" if page is not None else ""))
 

@@ -313,13 +313,15 @@ def command(
                 stop=lambda: told[0] if told else None,
                 progress=TerminalProgress(quiet),
             )
+    except KeyboardInterrupt as again:  # a second one, before the open event was closed
+        raise SystemExit(SIGINT_CODE) from again
     except BrokenPipeError:  # who reads our lines has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if not quiet:
         warn(report.line())
     if report.reason == INTERRUPTED:
-        raise typer.Exit(SIGINT_CODE)
+        raise SystemExit(SIGINT_CODE)  # not typer's: there is nothing that the same command would go on from
 
 
 def _print_line(line: dict[str, Any]) -> None:

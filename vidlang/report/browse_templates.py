@@ -252,7 +252,7 @@ VIDEO = """\
 </div>
 <p><span data-clock>0:00.0</span> of {{ parts.at(view.duration) }}
 {% if view.curve %}<span class="muted">· line: anomaly score, 0 below, 1 above{% if view.curve.threshold is not none %};
-dashed: threshold {{ "%.2f"|format(view.curve.threshold) }}{% endif %}</span>{% endif %}</p>
+dashed: threshold {{ view.curve.threshold|share }}{% endif %}</span>{% endif %}</p>
 <p class="top">
 <a class="button" href="{{ view.similar_href }}">Videos like this</a>
 <a class="button" data-at="{{ view.frame_href }}" href="{{ view.frame_href }}0">Frames like this moment</a>

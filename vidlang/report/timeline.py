@@ -1,10 +1,10 @@
-"""Scores over time and training curves as PNG bytes (matplotlib, Agg canvas, no global state)."""
+"""Scores over time as the bytes of a picture (matplotlib, Agg canvas, no global state)."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidlang.core.digits import share
 from vidlang.core.results import BRANCH_TITLES, Detection, Scores
 from vidlang.core.segments import Segment
 
@@ -282,7 +283,7 @@ def _draw_curves(axis: Axes, scores: Scores, threshold: float | None) -> tuple[l
     labels[:0] = [f"{title}, chosen" if others else title]
     if threshold is not None:
         handles.append(axis.axhline(threshold, color=THRESHOLD_COLOR, linewidth=1.0, linestyle=(0, (5, 3)), zorder=3))
-        labels.append(f"threshold {threshold:.2f}")
+        labels.append(f"threshold {share(threshold)}")
     axis.set_ylim(-0.02, 1.02)
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.set_ylabel("anomaly score [0, 1]")
@@ -386,114 +387,3 @@ def _time_axis(axes: Sequence[Axes], begin: float, end: float) -> None:
     axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
     axes[-1].tick_params(axis="x", bottom=True, labelbottom=True)
     axes[-1].set_xlabel(f"time ({clock_unit(length)})")
-
-
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """Training history by panel. Every curve has one value an epoch, NaN where it was not measured."""
-
-    epochs: NDArray[np.float64]
-    losses: Mapping[str, NDArray[np.float64]]
-    metrics: Mapping[str, NDArray[np.float64]]
-
-
-NOT_CURVES = (
-    "epoch",
-    "num_epochs",
-    "step",
-    "steps",
-    "seconds",
-    "time",
-    "lr",
-    "learning_rate",
-    "seed",
-    "best",
-    "best_epoch",
-)
-
-
-def split_history(history: Sequence[Mapping[str, Any]]) -> Curves:
-    """One mapping an epoch → curves; both ``{"epoch": 1, "loss": 0.7, "auc": 0.8}`` and
-    ``{"epoch": 1, "losses": {...}, "metrics": {...}}`` read.
-
-    Numbers whose name, or whose mapping's name, has "loss" in it are losses; the others are metrics, but for facts of
-    the run such as the learning rate. Other mappings are passed over. Without ``epoch`` the records count from 1.
-    """
-    rows = [dict(_flatten(record)) for record in history]
-    epochs = np.array([float(record.get("epoch", i)) for i, record in enumerate(history, start=1)])
-    panels: dict[str, dict[str, NDArray[np.float64]]] = {"loss": {}, "metric": {}}
-    for panel, name in dict.fromkeys(key for row in rows for key in row):
-        panels[panel][name] = np.array([row.get((panel, name), np.nan) for row in rows], dtype=np.float64)
-    return Curves(epochs, panels["loss"], panels["metric"])
-
-
-def _flatten(record: Mapping[str, Any], parent: str = "") -> Iterator[tuple[tuple[str, str], float]]:
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            if name.lower() in ("loss", "losses", "metric", "metrics", "validation"):
-                yield from _flatten(value, name)
-        elif isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and name not in NOT_CURVES:
-            yield ("loss" if "loss" in f"{parent} {name}".lower() else "metric", name), float(value)
-
-
-def curves_png(
-    history: Sequence[Mapping[str, Any]],
-    *,
-    best_epoch: float | None = None,
-    monitor: str | None = None,
-    title: str | None = None,
-) -> bytes:
-    """Loss parts and validation metrics by epoch, the best epoch marked.
-
-    The best epoch is ``best_epoch``, else the last record with a true ``is_best``, else the epoch with the highest
-    ``monitor`` (by default the first metric).
-    """
-    curves = split_history(history)
-    if not curves.losses and not curves.metrics:
-        raise ValueError("training curves need at least one epoch with one number, got none")
-    best = best_epoch
-    if best is None and monitor is None:
-        best = next((float(curves.epochs[i]) for i, r in reversed([*enumerate(history)]) if r.get("is_best")), None)
-    if best is None:
-        best = _best_epoch(curves, monitor)
-    panels = {"loss": curves.losses, "validation metric": curves.metrics}
-    panels = {name: lines for name, lines in panels.items() if lines}
-    with picture_style():
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        figure = Figure(figsize=(4.6 * len(panels) + 0.4, 3.4), layout="constrained")
-        for axis, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-            _draw_lines(axis, curves.epochs, lines, best)
-            axis.set_xlabel("epoch")
-            axis.set_ylabel(name)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.suptitle(shorten(title or "training", 90), fontsize=11, fontweight="bold", parse_math=False)
-        return as_png(figure)
-
-
-def _best_epoch(curves: Curves, monitor: str | None) -> float | None:
-    if monitor is not None and monitor not in curves.metrics:
-        raise ValueError(f"monitor must be one of {', '.join(curves.metrics)}, got {monitor!r}")
-    curve = next(iter(curves.metrics.values()), None) if monitor is None else curves.metrics[monitor]
-    if curve is None or not np.isfinite(curve).any():
-        return None
-    return float(curves.epochs[int(np.nanargmax(curve))])
-
-
-def _draw_lines(axis: Axes, epochs: NDArray[np.float64], lines: Mapping[str, NDArray], best: float | None) -> None:
-    styles = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-    handles, labels = [], []
-    marker = "o" if len(epochs) <= 30 else None
-    for i, (name, values) in enumerate(lines.items()):
-        known = np.isfinite(values)
-        color = CURVE_COLORS[i % len(CURVE_COLORS)]
-        style: Any = styles[i % len(styles)]
-        handles += axis.plot(epochs[known], values[known], color=color, linestyle=style, marker=marker, markersize=3)
-        labels.append(name)
-    if best is not None:
-        handles.append(axis.axvline(best, color=THRESHOLD_COLOR, linewidth=1.0, linestyle=":", zorder=0))
-        labels.append(f"best epoch {best:g}")
-    axis.grid(color="#E5E5E5", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.legend(handles, _legend_texts(labels, 30), fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")

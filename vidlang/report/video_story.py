@@ -446,7 +446,7 @@ option --embed puts a copy into the page.</p>
 {% endfor %}
 {% if lane.threshold is not none %}
 <li><svg viewBox="0 0 30 10" aria-hidden="true"><path d="M0 5H30" stroke="var(--fg)" stroke-dasharray="5 3"/></svg>
-  threshold {{ "%.2f"|format(lane.threshold) }}</li>
+  threshold {{ lane.threshold|share }}</li>
 {% endif %}
 </ul>
 {% endfor %}

@@ -9,9 +9,9 @@ A page is a jinja2 template that fills the blocks of a base page::
 
 Values are text, never markup; values for a script are written ``{{ value|tojson }}``. A content security policy lets
 only the page's own scripts run, found by their hash: handlers in attributes (``onclick=``) never do, and no address
-outside the page's own folder is loaded. Filters: ``data_uri(mime)``, ``base64``, ``clock``, ``percent``, ``cell``,
-``is_number``. Macros: ``parts.at(seconds)``, ``parts.span(start, end)``, ``parts.table(columns, rows, caption)``,
-``parts.facts(rows)`` with (name, value) rows.
+outside the page's own folder is loaded. Filters: ``data_uri(mime)``, ``base64``, ``clock``, ``percent``, ``share``,
+``cell``, ``is_number``. Macros: ``parts.at(seconds)``, ``parts.span(start, end)``,
+``parts.table(columns, rows, caption)``, ``parts.facts(rows)`` with (name, value) rows.
 
 What the base page's script does, wherever an element carries the attribute:
 
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vidlang import __version__
+from vidlang.core.digits import share
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -83,9 +84,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def percent(share: float) -> str:
+def percent(value: float) -> str:
     """``0.425`` → ``42 %``."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * value:.0f} %"
 
 
 def cell(value: object) -> str:
@@ -121,6 +122,7 @@ def _environment() -> Environment:
         "data_uri": data_uri,
         "is_number": is_number,
         "percent": percent,
+        "share": share,
     }
     environment.globals["parts"] = environment.get_template("parts").module
     return environment

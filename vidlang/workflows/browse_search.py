@@ -156,7 +156,7 @@ def frame_hits(gallery: Gallery, video_id: str, seconds: float, top: int) -> tup
 
     def hit(position: int) -> Hit:
         start, end = index.seconds(position)[int(where[position])].tolist()
-        return Hit(index.ids[position], float(similarity[position]), ((here, Segment(start, end)),))
+        return Hit(index.ids[position], min(float(similarity[position]), 1.0), ((here, Segment(start, end)),))
 
     return tuple(hit(position) for position in order[:top])
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidlang.core import FeatureRecipe, Label, Scores
+from vidlang.core.digits import share
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.metrics.anomaly import JudgedFrames, VideoPeaks, frame_auc, judged_frames
 from vidlang.metrics.anomaly import average_precision as frame_ap
@@ -178,7 +179,7 @@ def _confusion(scores: Sequence[Scores], judged: JudgedFrames, threshold: float)
         true.append(found if found in classes else classes[0])
         said.append(found)
     rows = [name for name in names if name in true] + sorted(set(true) - set(names))
-    title = f"Classes of videos, alarm from {threshold:.2f}"
+    title = f"Classes of videos, alarm from {share(threshold)}"
     return [Matrix("confusion", title, tuple(rows), tuple(names), confusion(true, said, rows, names))]
 
 
@@ -196,8 +197,8 @@ def _worst(
     missed = [(v, *v.inside) for v in videos if v.abnormal and v.inside is not None and v.inside[0] < threshold]
     missed.sort(key=lambda found: found[1])
     tables = (
-        ("False alarms", f"Videos that reach {threshold:.2f} where nothing is anomalous, the highest first", alarms),
-        ("Missed", f"Abnormal videos that stay below {threshold:.2f} in their events, the lowest first", missed),
+        ("False alarms", f"Videos that reach {share(threshold)} where nothing is anomalous, the highest first", alarms),
+        ("Missed", f"Abnormal videos that stay below {share(threshold)} in their events, the lowest first", missed),
     )
     return tuple(  # type: ignore[return-value]
         WorstTable(

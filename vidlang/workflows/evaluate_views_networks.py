@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidlang.core.digits import share
 from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
@@ -78,7 +79,7 @@ def background_view(report: BackgroundReport, kinds: dict[str, str]) -> Evaluati
     panels: list[Panel] = [
         Bars("change", "Change of the highest score", "mean absolute change", names,
              tuple(row.mean_change for row in rows), counts, "clips"),
-        Bars("flips", f"Clips that cross {report.threshold:.2f}", "share of the clips", names,
+        Bars("flips", f"Clips that cross {share(report.threshold)}", "share of the clips", names,
              tuple(row.flips for row in rows), counts, "clips"),
     ]  # fmt: skip
     points = []

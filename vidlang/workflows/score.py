@@ -23,6 +23,7 @@ from vidlang.core import (
     Scores,
     VidlangError,
 )
+from vidlang.core.digits import share
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.core.segments import run_segment, runs
 from vidlang.report.sparkline import sparkline
@@ -430,9 +431,8 @@ def describe(report: ScoreReport) -> str:
         else f"zero-shot, looking for {', '.join(made_by['labels'])}"
     )
     how += f"; motion prior {made_by['motion_prior']:g}" if "motion_prior" in made_by else ""
-    line = (
-        f"{how}; {BRANCH_TITLES[made_by['branch']]}; events from {report.threshold:.2f}; encoder {made_by['encoder']}"
-    )
+    branch = BRANCH_TITLES[made_by["branch"]]
+    line = f"{how}; {branch}; events from {share(report.threshold)}; encoder {made_by['encoder']}"
     return f"{line}\nNote: {made_by['note']}" if made_by.get("note") else line
 
 
