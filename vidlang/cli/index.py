@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +38,7 @@ from vidlang.cli.retrieve import (
     ComponentsOption,
     IndexDtypeChoice,
     IndexDtypeOption,
+    MemoryOption,
     SkipStartOption,
     WhiteningChoice,
     WhiteningOption,
@@ -47,6 +50,37 @@ if TYPE_CHECKING:
     from vidlang.workflows.gallery import GalleryOptions
     from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.workspace import Workspace
+
+
+class ExportFormatChoice(str, Enum):
+    parquet = "parquet"
+    arrow = "arrow"
+    npy = "npy"
+
+
+class ExportedChoice(str, Enum):
+    rows = "rows"
+    vectors = "vectors"
+    text = "text"
+
+
+class ApproximateChoice(str, Enum):
+    auto = "auto"
+    hnsw = "hnsw"
+    ivf = "ivf"
+    ivf_pq = "ivf-pq"
+
+
+ApproximateOption = Annotated[
+    ApproximateChoice | None,
+    typer.Option(
+        "--approximate",
+        help="Also build an approximate index (faiss): auto, hnsw, ivf or ivf-pq.",
+        show_default="none",
+        metavar="NAME",
+        rich_help_panel=RUNNING,
+    ),
+]
 
 app = typer.Typer(help="The retrieval index of the cache.", no_args_is_help=True)
 
@@ -73,6 +107,8 @@ def build(
     colour: ColourOption = None,
     motion: MotionOption = None,
     precision: PrecisionOption = None,
+    approximate: ApproximateOption = None,
+    memory: MemoryOption = None,
     dry_run: DryRunOption = False,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
@@ -98,7 +134,17 @@ def build(
         encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     _bring_up(
-        place, options, changes, rebuild=True, prune=False, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
+        place,
+        options,
+        changes,
+        rebuild=True,
+        prune=False,
+        approximate=approximate,
+        memory=memory,
+        dry_run=dry_run,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
     )
 
 
@@ -125,6 +171,8 @@ def update(
     colour: ColourOption = None,
     motion: MotionOption = None,
     precision: PrecisionOption = None,
+    approximate: ApproximateOption = None,
+    memory: MemoryOption = None,
     dry_run: DryRunOption = False,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
@@ -150,7 +198,17 @@ def update(
         encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
     )
     _bring_up(
-        place, options, changes, rebuild=False, prune=prune, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
+        place,
+        options,
+        changes,
+        rebuild=False,
+        prune=prune,
+        approximate=approximate,
+        memory=memory,
+        dry_run=dry_run,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
     )
 
 
@@ -161,19 +219,29 @@ def _bring_up(
     *,
     rebuild: bool,
     prune: bool,
+    approximate: ApproximateChoice | None,
+    memory: int | None,
     dry_run: bool,
     json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
     """Makes the index as it should be, and says what was done."""
-    from vidlang.workflows.gallery import open_gallery, plan_gallery
+    from vidlang.workflows.gallery import open_approximate, open_gallery, plan_gallery
+    from vidlang.workflows.search import SearchOptions
 
     configure_logging(verbose)
     if dry_run:
         show_plan(plan_gallery(place, options, changes, rebuild=rebuild, prune=prune), json=json, quiet=quiet)
         return
-    _, report = open_gallery(place, options, changes, TerminalProgress(quiet), rebuild=rebuild, prune=prune)
+    progress = TerminalProgress(quiet)
+    gallery, report = open_gallery(place, options, changes, progress, rebuild=rebuild, prune=prune)
+    if approximate is not None:
+        kind = None if approximate is ApproximateChoice.auto else approximate.value
+        bytes_of = None if memory is None else memory * 1_000_000
+        size = SearchOptions().shortlist
+        built = open_approximate(gallery.index, size, progress, kind=kind, memory=bytes_of, rebuild=True)
+        report = replace(report, notes=(*report.notes, f"approximate index: {built.line()}"))
     if json:
         print_json(report.to_dict())
     elif not quiet:
@@ -229,6 +297,108 @@ def info(
     say(f"{rejected} rejected pairs are remembered")
     for line in broken:
         warn(line)
+
+
+@app.command("verify")
+def verify(
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read every file of the indexes and compare it with its checksum; 1 where one is damaged.
+
+    [bold]Examples[/bold]
+
+      vidlang index verify
+
+      vidlang index verify --json
+    """
+    from vidlang.workflows.gallery import verify_indexes
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    found = verify_indexes(open_workspace(workspace), TerminalProgress(quiet))
+    problems = [(path, problem) for ones in found.values() for path, problem in ones]
+    if json:
+        told = [{"file": str(path), "problem": problem} for path, problem in problems]
+        print_json({"schema": "vidlang.index_verify/1", "indexes": [str(folder) for folder in found], "problems": told})
+    elif not quiet:
+        for path, problem in problems:
+            warn(f"{path}: {problem}")
+        say(f"{len(found)} indexes, {len(problems)} damaged files")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder to make.", metavar="DIR", rich_help_panel=ANSWER),
+    ],
+    format: Annotated[
+        ExportFormatChoice,
+        typer.Option(
+            "--format", help="parquet or arrow (needs pyarrow), or npy.", metavar="NAME", rich_help_panel=ANSWER
+        ),
+    ] = ExportFormatChoice.parquet,
+    what: Annotated[
+        ExportedChoice,
+        typer.Option(
+            "--what",
+            help="rows: one a snippet; vectors: whole videos and windows; text: rows comparable with texts.",
+            metavar="NAME",
+            rich_help_panel=ANSWER,
+        ),
+    ] = ExportedChoice.rows,
+    checkpoint: CheckpointOption = None,
+    whitening: WhiteningOption = WhiteningChoice["auto"],
+    components: ComponentsOption = None,
+    skip_start: SkipStartOption = 0.0,
+    blank_frames: BlankOption = BlankChoice.weigh_less,
+    index_dtype: IndexDtypeOption = IndexDtypeChoice.float32,
+    encoder: EncoderOption = None,
+    stride: StrideOption = None,
+    pick: PickOption = None,
+    fps: FpsOption = None,
+    features: FeaturesOption = None,
+    borders: BordersOption = None,
+    colour: ColourOption = None,
+    motion: MotionOption = None,
+    precision: PrecisionOption = None,
+    device: DeviceOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write the vectors of the index for a vector database: video, row, start, end, vector.
+
+    The index is brought up to date first. Neighbours by inner product are those of vidlang.
+
+    [bold]Examples[/bold]
+
+      vidlang index export -o vectors/
+
+      vidlang index export -o films.npy/ --format npy --what vectors
+    """
+    from vidlang.workflows.index_export import export_gallery
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    place = open_workspace(workspace)
+    options = gallery_options(
+        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
+    )
+    changes = recipe_changes(
+        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+    )
+    report = export_gallery(place, out, format.value, what.value, options, changes, TerminalProgress(quiet))
+    if json:
+        print_json(report.to_dict())
+    elif not quiet:
+        say(report.line())
 
 
 @app.command("fit-whitening")

@@ -333,6 +333,14 @@ class VideoIndex:
                 digest.update(json.dumps(facts).encode())
         return digest.hexdigest()
 
+    @property
+    def text_width(self) -> int:
+        """Width of rows to compare with texts; 0 while there is no video."""
+        if not self._shares:
+            return 0
+        part = self._shares[0].part
+        return part.width if part.text_width is None else int(part.text_width)
+
     def position(self, video_id: str) -> int:
         """Raises BadInput for a video that is not there."""
         try:

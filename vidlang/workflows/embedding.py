@@ -128,12 +128,17 @@ def _window_vectors(scaled: NDArray[np.float32], window: int) -> NDArray[np.floa
 
     scaled: [T, E] rows by weight
     """
-    num_rows = len(scaled)
-    if num_rows <= WINDOWED_FROM * window:
+    starts = window_starts(len(scaled), window)
+    if not starts:
         return np.empty((0, scaled.shape[1]), dtype=np.float32)
-    step = max(1, window // 2)
-    starts = [*range(0, num_rows - window, step), num_rows - window]
     return unit(np.stack([scaled[start : start + window].sum(axis=0) for start in starts]))
+
+
+def window_starts(num_rows: int, window: int) -> list[int]:
+    """First rows of the half-overlapping windows of a video; none of one that is hardly longer than a window."""
+    if num_rows <= WINDOWED_FROM * window:
+        return []
+    return [*range(0, num_rows - window, max(1, window // 2)), num_rows - window]
 
 
 def blank_rows(load_encoder: Callable[[], Encoder], recipe: FeatureRecipe, progress: Progress) -> NDArray[np.float32]:

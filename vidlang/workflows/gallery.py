@@ -293,6 +293,17 @@ def index_infos(workspace: Workspace) -> tuple[list[tuple[Path, IndexInfo]], lis
     return infos, broken
 
 
+def verify_indexes(workspace: Workspace, progress: Progress | None = None) -> dict[Path, list[tuple[Path, str]]]:
+    """Reads every file of every index: from an index's folder to (file, what is wrong with it)."""
+    found: dict[Path, list[tuple[Path, str]]] = {}
+    for folder in index_folders(workspace):
+        try:
+            found[folder] = VideoIndex.open(folder).verify(progress)
+        except (BadInput, DamagedEntry) as error:
+            found[folder] = [(folder, str(error))]
+    return found
+
+
 def _recipe_of(folder: Path) -> FeatureRecipe | None:
     try:
         return VideoIndex.open(folder).spec.recipe

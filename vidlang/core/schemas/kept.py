@@ -156,6 +156,29 @@ KEPT: tuple[tuple[str, JsonSchema], ...] = (
         ),
     ),
     (
+        "index export --json",
+        document(
+            "index_export",
+            "Vectors of the index, written for other programs.",
+            folder=text(),
+            files=FILES,
+            format=word("parquet", "arrow", "npy"),
+            what=word("rows", "vectors", "text"),
+            vectors=count("How many were written."),
+            width=count("Numbers of a vector."),
+            videos=count(),
+        ),
+    ),
+    (
+        "index verify --json",
+        document(
+            "index_verify",
+            "Files of the indexes whose content is not what was written.",
+            indexes=many(text(), "Folders that were read."),
+            problems=many(record(file=text(), problem=text())),
+        ),
+    ),
+    (
         "index fit-whitening --json",
         document("whitening", "A fitted whitening.", file=text(), rows=count(), width=count(), components=count()),
     ),
