@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import typer
@@ -16,6 +16,22 @@ from vidlang.cli.options import WithSwitches, given, options_from, with_options
 class Config:
     no_kd: bool = dataclasses.field(default=False, metadata={"help": "leave the distillation out"})
     rounds: int = dataclasses.field(default=3, metadata={"help": "rounds of both steps"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    kind: Literal["conv", "infonce"] = dataclasses.field(default="conv", metadata={"help": "kind of network"})
+    width: int = dataclasses.field(default=3, metadata={"help": "conv: snippets that it spans"})
+    scale: int = dataclasses.field(default=3, metadata={"help": "of infonce: what multiplies cosines"})
+    graph: bool = dataclasses.field(default=True, metadata={"help": "exp(-distance / e) as it is"})
+    rate: float = dataclasses.field(default=0.1, metadata={"help": "rate of a conv and of all others: small"})
+
+
+def test_help_begins_with_a_capital_unless_it_is_typed_as_it_stands():
+    words = {p.name: p.annotation.__metadata__[0].help for p in options_from(Named, "Method")}
+    assert words["kind"].startswith("Kind of") and words["rate"].startswith("Rate of a conv")
+    assert words["width"].startswith("conv: ") and words["scale"].startswith("of infonce: ")
+    assert words["graph"].startswith("exp(-")
 
 
 @pytest.mark.parametrize(

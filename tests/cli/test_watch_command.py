@@ -77,6 +77,7 @@ def test_signals_close_the_open_event(vidlang, film, monkeypatch, number, code, 
     answer = vidlang("watch", path, *WORDS, "--real-time", "--threshold", "0", "--delay", "0")
     told = lines(answer.out)
     assert answer.code == code and signal.getsignal(number) == before
+    assert "same command" not in answer.err
     ends = [line for line in told if line["type"] == "event_end"]
     assert [end["reason"] for end in ends] == [reason] == [told[-1]["reason"]]
 
