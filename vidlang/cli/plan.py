@@ -160,10 +160,12 @@ def command(
     from vidlang.workflows.plan_scale import large_size, long_time
 
     work, rates = found.work, found.rates
-    say(f"{work.num_videos:,} videos, {work.video_seconds / 3600:,.4g} hours, {large_size(work.source_bytes)}")
+    hours = work.video_seconds / 3600
+    length = f"{hours:,.0f}" if hours >= 1000 else f"{hours:.3g}"
+    say(f"{work.num_videos:,} videos, {length} hours, {large_size(work.source_bytes)}")
     say(
         f"{work.rows:,} rows: {large_size(work.feature_bytes)} of features in {work.num_videos:,} files or "
-        f"{work.packs:,} packs; {large_size(work.index_bytes)} of index"
+        f"{work.packs:,} {'pack' if work.packs == 1 else 'packs'}; {large_size(work.index_bytes)} of index"
     )
     for name, rate, unit in (
         ("decoding", rates.decode, "s of video per core and second"),
