@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from architecture import FEATURES, build_model, export, normalise, pad_by_need
+from architecture import FEATURES, build_model, export, normalise
 from captions import CLASS_TEMPLATES, TABLES, read_imagenet_names, with_who
 from crops import Crops
 from image import optimiser_of, schedule
@@ -26,29 +28,40 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import VisionTextDualEncoderModel
 
+from vidlang.encoders.towers import ConvolutionalTower
+
 logger = logging.getLogger("mini_encoder")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Features [M, 1280] of images as the finished tower sees them, and which crop [M] each is of."""
+
+    features: Tensor
+    rows: Tensor
+
+
 @torch.inference_mode()
-def see(model: VisionTextDualEncoderModel, crops: Crops, view: int, batch: int = 32) -> Tensor:
-    """Features [N, 1280] of one view of every crop."""
-    pad_by_need(model.vision_model)
-    rows = []
-    for start in range(0, len(crops), batch):
-        images = np.stack([crops.image(row, view) for row in range(start, min(start + batch, len(crops)))])
+def see(model: VisionTextDualEncoderModel, crops: Crops, degraded: float, batch: int = 16) -> Seen:
+    """Every crop, and a share of them degraded, through the tower as vidlang runs it, which is faster."""
+    tower = ConvolutionalTower(deepcopy(model)).to(torch.device("cpu"), torch.float32)
+    count = len(crops)
+    views = [(row, 0) for row in range(count)] + [(row, 1) for row in range(round(degraded * count))]
+    parts = []
+    for start in range(0, len(views), batch):
+        images = np.stack([crops.image(row, view) for row, view in views[start : start + batch]])
         pixels = normalise(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
-        rows.append(model.vision_model(pixels.contiguous(memory_format=torch.channels_last)).pooler_output)
-    return torch.cat(rows).clone()
+        parts.append(tower.last_map(pixels).mean((2, 3)))
+    return Seen(torch.cat(parts).clone(), torch.tensor([row for row, _ in views]))
 
 
 class Meeting:
     """Draws batches of images and the texts that they meet."""
 
-    def __init__(self, features: Tensor, crops: Crops, classifier: nn.Linear, models: Path, seed: int) -> None:
-        self.features = features
-        self.logits = torch.from_numpy(crops.logits).float().repeat(len(features) // len(crops), 1)
-        captions = torch.from_numpy(with_who(crops.captions))
-        self.captions = captions.repeat(len(features) // len(crops), 1)
+    def __init__(self, seen: Seen, crops: Crops, classifier: nn.Linear, models: Path, seed: int) -> None:
+        self.features = seen.features
+        self.logits = torch.from_numpy(crops.logits).float()[seen.rows]
+        self.captions = torch.from_numpy(with_who(crops.captions))[seen.rows]
         self.captioned = torch.nonzero((self.captions >= 0).any(1))[:, 0]
         self.weight, self.bias = classifier.weight[1:].detach(), classifier.bias[1:].detach()
         self.names = read_imagenet_names(models / "mobilenet_v2")
@@ -126,6 +139,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--peak", type=float, default=3e-4)
     parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--degraded", type=float, default=0.3, help="share of the crops that are seen degraded too")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -145,11 +159,10 @@ def main() -> None:
     with torch.no_grad():
         model.visual_projection.weight.copy_(space["projection"])
         model.logit_scale.copy_(space["scale"])
-    model.vision_model.to(memory_format=torch.channels_last)
     crops = Crops(args.work, args.seed)
-    features = torch.cat([see(model, crops, 0), see(model, crops, 1)])
-    logger.info("%d images seen", len(features))
-    meeting = Meeting(features, crops, load_teacher(args.models).classifier, args.models, args.seed)
+    seen = see(model, crops, args.degraded)
+    logger.info("%d images seen", len(seen.rows))
+    meeting = Meeting(seen, crops, load_teacher(args.models).classifier, args.models, args.seed)
     groups = collect(space, args.data, args.models, args.sentences)
     relations = Relations(args.data, meeting.rng)
     directions = F.normalize(space["classes"], dim=-1)

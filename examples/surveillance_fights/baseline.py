@@ -24,7 +24,8 @@ from vidlang.core import Label, Sampling
 from vidlang.datasets.manifest import read_manifest
 from vidlang.encoders.clip import ClipEncoder, load_encoder
 from vidlang.encoders.preprocess import PixelRecipe
-from vidlang.encoders.weights import load_vision_tower, locate
+from vidlang.encoders.towers import ConvolutionalTower
+from vidlang.encoders.weights import load_dual, locate
 from vidlang.video.snippets import open_snippets
 
 Encode = Callable[[np.ndarray], np.ndarray]
@@ -91,14 +92,16 @@ def mini(random_seed: int | None = None) -> Encode:
     """The bundled encoder, or the same network with fresh weights."""
     if random_seed is None:
         return load_encoder("mini", device="cpu").encode_frames
-    from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
+    from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import (
+        VisionTextDualEncoderModel,
+    )
 
     source = locate("mini")
     torch.manual_seed(random_seed)
-    config = load_vision_tower(source).config
-    vision = CLIPVisionModelWithProjection(config)
-    pixels = PixelRecipe.from_folder(source.folder, config.image_size)
-    encoder = ClipEncoder("random", str(random_seed), vision, None, pixels, device=torch.device("cpu"))
+    model = VisionTextDualEncoderModel(load_dual(source).config).eval()
+    pixels = PixelRecipe.from_folder(source.folder, model.config.vision_config.image_size)
+    tower = ConvolutionalTower(model)
+    encoder = ClipEncoder("random", str(random_seed), tower, None, pixels, device=torch.device("cpu"))
     return encoder.encode_frames
 
 
