@@ -36,8 +36,16 @@ def blank_frames(side: int) -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
     plain = [np.full((side, side, 3), colour, dtype=np.float64) for colour in [(v, v, v) for v in LEVELS] + [*COLOURS]]
     grainy = [frame + random.normal(0, sigma, (side, side, 1)) for frame in plain for sigma in GRAIN]
+    grainy += [frame + _coarse_grain(side, sigma, random) for frame in plain[: len(LEVELS)] for sigma in GRAIN]
     frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in [*plain, *grainy, *_gradients(side)]]
     return np.stack(frames + [_card(side, text, *colours) for colours in CARDS for text in TEXTS])
+
+
+def _coarse_grain(side: int, sigma: float, random: np.random.Generator) -> NDArray[np.float64]:
+    """Coloured noise of a camera in the dark whose frames are smaller than the encoder's."""
+    small = random.normal(0, sigma, (max(1, side // 2), max(1, side // 2), 3)).astype(np.float32)
+    planes = [Image.fromarray(small[..., colour]).resize((side, side), Image.Resampling.BICUBIC) for colour in range(3)]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1).astype(np.float64)
 
 
 def _gradients(side: int) -> list[NDArray[np.float64]]:
