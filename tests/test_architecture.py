@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "core": {"numpy", "pandas"},
     "video": {"numpy", "av", "decord", "PIL"},
     "encoders": {"numpy", "torch", "transformers", "huggingface_hub", "safetensors", "PIL"},
-    "store": {"numpy", "h5py", "safetensors", "torch", "faiss", "pyarrow", "tomllib", "tomli"},
+    "store": {"numpy", "h5py", "safetensors", "torch", "faiss", "fsspec", "pyarrow", "tomllib", "tomli"},
     "datasets": {"numpy"},
     "nn": {"torch", "numpy"},
     "methods": {"torch", "numpy"},

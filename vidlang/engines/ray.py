@@ -143,7 +143,6 @@ class RayEngine:
         orders = {number: _Order() for number in jobs}
         rows = [{"job": number, "data": pickle.dumps(job)} for number, job in jobs.items()]
         _set_up_context()
-        robust = {"max_restarts": -1, "max_task_retries": 1}
         data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
         data = data.map_batches(
             _Decoder,
@@ -152,7 +151,7 @@ class RayEngine:
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=min(self.decoders, len(rows))),
             num_cpus=1,
-            **robust,
+            ray_remote_args_fn=_once_more,
         )
         data = data.map_batches(
             _Encoder,
@@ -162,7 +161,7 @@ class RayEngine:
             compute=ActorPoolStrategy(size=min(self.encoders, len(rows))),
             num_cpus=0 if self.gpus_per_encoder else 1,
             num_gpus=self.gpus_per_encoder,
-            **robust,
+            ray_remote_args_fn=_once_more,
         )
         try:
             for table in data.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -171,6 +170,11 @@ class RayEngine:
                         yield number, event
         except ray.exceptions.RayError as error:  # what is left is for the next pass
             logger.warning("Ray gave up on a pass: %s", str(error).splitlines()[0] if str(error) else error)
+
+
+def _once_more() -> dict[str, Any]:
+    """What a worker was doing when it died is done again once: some videos kill every decoder."""
+    return {"max_task_retries": 1}
 
 
 @dataclass(frozen=True)
@@ -282,6 +286,8 @@ def _died(times: int) -> VidlangError:
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the work; Ray's 15 waits for everything else
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its future default; else it warns
     try:
         import pyarrow  # noqa: F401

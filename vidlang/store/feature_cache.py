@@ -47,7 +47,7 @@ import math
 import os
 import shlex
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -194,9 +194,60 @@ class FeatureCache:
             "warnings": list(warnings),
         }
         self._describe(features.key.recipe)
-        with replacing(path) as temporary:
-            _write_entry(temporary, features, {name: json.dumps(value) for name, value in texts.items()}, file)
+        header = {name: json.dumps(value) for name, value in texts.items()}
+        self._store(_relative_path(features.key), lambda target: _write_entry(target, features, header, file))
         return path
+
+    def relative_paths(self, recipe: FeatureRecipe | None = None) -> list[PurePosixPath]:
+        """Paths of all entries, or of one recipe's, below the root, sorted; none is opened."""
+        return self._entry_paths("" if recipe is None else _recipe_folder(recipe))
+
+    def read_whole(self, relative: PurePosixPath) -> tuple[Features, CacheEntry]:
+        """The checked features at a path of ``relative_paths``, and what their entry says of itself.
+
+        Raises:
+            MissingFeatures: there is none.
+            DamagedEntry: it is torn, edited, of another schema, or of another video or recipe than its path says.
+        """
+        try:
+            with self._open_path(relative) as group:
+                features = _read_features(group, self.root / relative)
+                entry = _read_entry(group, self.root / relative, with_size=False)
+        except (FileNotFoundError, NotADirectoryError) as cause:
+            raise MissingFeatures(f"There is no entry {relative} in {self.root}.") from cause
+        if _relative_path(features.key) != relative:
+            raise _misplaced(self.root / relative, features.key)
+        return features, entry
+
+    def take_over(self, source: FeatureCache, relative: PurePosixPath) -> None:
+        """Copies an entry of another cache as it is, checksum and all, in place of one at this path.
+
+        Raises:
+            BadInput: this cache is a packed file. DamagedEntry: as ``read_whole``. FileNotFoundError: it is gone.
+        """
+        if self.packed:
+            raise BadInput(f"{self.root} is a packed file and cannot be written. Merge into a cache folder.")
+        content = source._content(relative)
+        with source._open_path(relative) as group:
+            self._describe(_read_entry(group, source.root / relative, with_size=False).key.recipe)
+            if content is None:
+                self._store(relative, lambda target: _write_copy(target, group))
+                return
+        self._store(relative, lambda target: _write(target, content))
+
+    def same_place(self, other: FeatureCache) -> bool:
+        """Whether both are the same folder or file."""
+        return type(self) is type(other) and self.root.resolve() == other.root.resolve()
+
+    def _content(self, relative: PurePosixPath) -> bytes | None:
+        """Of an entry's own file; None for one in a pack."""
+        path = self.root / relative
+        return path.read_bytes() if not self.packed and path.is_file() else None
+
+    def _store(self, relative: PurePosixPath, write: Callable[[Path], None]) -> None:
+        """An entry becomes visible whole: ``write`` fills a file beside, which is renamed."""
+        with replacing(self.root / relative) as temporary:
+            write(temporary)
 
     def remove(self, key: FeatureKey) -> None:
         """Delete an entry, damaged or not.
@@ -638,7 +689,7 @@ def _identity_of(text: str) -> FileIdentity | None:
     return None if fields is None else FileIdentity(**fields)
 
 
-def _read_entry(group: Any, path: Path) -> CacheEntry:
+def _read_entry(group: Any, path: Path, *, with_size: bool = True) -> CacheEntry:
     from h5py import h5d
 
     with _damage_of(path):
@@ -651,7 +702,7 @@ def _read_entry(group: Any, path: Path) -> CacheEntry:
             video=video,
             shape=tuple(values.shape),
             dtype=values.dtype.name,
-            bytes=_bytes_on_disk(group, path),
+            bytes=_bytes_on_disk(group, path) if with_size else 0,
             identity=_identity_of(header["identity"]),
             made_with={**json.loads(header["made_with"]), **_file_of(group)},
             warnings=tuple(json.loads(header["warnings"])),
@@ -667,7 +718,7 @@ def _file_of(group: Any) -> dict[str, str]:
 
 def _bytes_on_disk(group: Any, path: Path) -> int:
     if group.name == "/":
-        return path.stat().st_size
+        return int(group.file.id.get_filesize())
     return sum(group[name].id.get_storage_size() for name in DATASETS)
 
 
@@ -752,6 +803,19 @@ def _write_entry(path: Path, features: Features, header: Mapping[str, str], vide
         if video_file is not None:
             file.attrs[FILE] = video_file.encode("utf-8", "replace").decode()  # bytes that are no UTF-8 are lost
         file.attrs["checksum"] = _checksum(arrays, header)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _write_copy(path: Path, entry: Any) -> None:
+    import h5py
+
+    with h5py.File(path, "w", locking=False) as file:
+        _copy_entry(entry, file)
+        if FILE in entry.attrs:
+            file.attrs[FILE] = entry.attrs[FILE]
 
 
 def _copy_entry(source: Any, target: Any) -> None:
