@@ -116,6 +116,8 @@ CACHE_ANSWERS = [
     (("index", "build", "--blank-frames", "keep"), "index_update"),
     (("index", "update", "--blank-frames", "keep"), "index_update"),
     (("index", "info"), "index_info"),
+    (("index", "verify"), "index_verify"),
+    (("index", "export", "--blank-frames", "keep", "--format", "npy", "-o", "vectors"), "index_export"),
     (("models", "list"), "models"),
     (("models", "show", "mini"), "model"),
     (("config",), "config"),

@@ -13,6 +13,7 @@ from vidlang.core import BadInput, Progress, Segment
 from vidlang.methods.tca import similarity as pairs
 from vidlang.methods.tca.comparator import Comparator, comparator_similarity
 from vidlang.workflows.gallery import Gallery, GalleryOptions, open_approximate, open_gallery
+from vidlang.workflows.index_recall import recall_lines
 from vidlang.workflows.search import (
     FEW_ROWS,
     NEAREST,
@@ -20,6 +21,7 @@ from vidlang.workflows.search import (
     Searcher,
     SearchOptions,
     text_hits,
+    text_hits_of,
 )
 
 RECIPE = recipe_of(ColourEncoder())
@@ -224,6 +226,68 @@ def test_an_approximate_shortlist_finds_what_the_exact_one_does(gallery_of):
         found = Searcher(gallery.index, options, approximate=approximate).hits(query)
         assert found == exact and found[0].video_id == f"{number:02}.mp4"
         assert len(set(ids(found))) == 5
+
+
+def test_a_compressed_index_leaves_the_order_to_the_vectors(gallery_of, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("vidlang.store.ann.LEAST_PQ", 256)
+    originals = [unit_rows(200, DIM, seed=n) for n in range(40)]  # with windows
+    gallery = gallery_of({f"{n:02}.mp4": rows for n, rows in enumerate(originals)})
+    approximate = open_approximate(gallery.index, 5, Progress(), kind="ivf-pq", memory=20_000)
+    assert approximate.kind == "ivf-pq"
+    options = SearchOptions(similarity="cosine", shortlist=5, top=3)
+    for number in (3, 17):
+        query = asked(gallery, alike(originals[number], 0.95))
+        exact = Searcher(gallery.index, options).hits(query)
+        assert Searcher(gallery.index, options, approximate=approximate).hits(query)[0] == exact[0]
+
+
+def test_recall_is_measured_with_the_queries_and_kept(gallery_of):
+    pytest.importorskip("faiss")
+    originals = [unit_rows(5, DIM, seed=n) for n in range(60)]
+    gallery = gallery_of({f"{n:02}.mp4": rows for n, rows in enumerate(originals)})
+    options = SearchOptions(shortlist=10)
+    searcher = Searcher(gallery.index, options, approximate=open_approximate(gallery.index, 10, Progress()))
+    queries = [asked(gallery, alike(rows, 0.9)) for rows in originals[:3]]
+    lines = recall_lines(searcher, queries, Progress())
+    assert "hnsw over 60 vectors" in lines[0]
+    assert lines[1] == "of the exact shortlist of 10 videos it finds 100.0%, measured with 3 of your queries"
+    half = [(list(range(10)), list(range(5, 15)))] * 4
+
+    class Worse(Searcher):
+        def shortlists(self, queries, size, progress=None, *, exact=False):
+            return [pair[0 if exact else 1] for pair, _ in zip(half, queries, strict=False)]
+
+    worse = Worse(gallery.index, options, approximate=searcher.approximate)
+    assert recall_lines(worse, queries[:2], Progress())[1] == lines[1]  # known from more queries
+    assert "finds 50.0%, measured with 4 of your" in recall_lines(worse, [*queries, queries[0]], Progress())[1]
+
+
+# -- memory and many queries ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_queries_in_little_memory_get_the_hits_of_each_alone(gallery_of, kind, monkeypatch):
+    monkeypatch.setattr("vidlang.workflows.search.QUERIES_AT_ONCE", 4)
+    originals = [unit_rows(60 if n % 7 == 0 else 6, DIM, seed=n) for n in range(40)]
+    gallery = gallery_of({f"{n:02}.mp4": rows for n, rows in enumerate(originals)})
+    queries = [asked(gallery, alike(rows, 0.8)) for rows in originals[:9]]
+    exclude = [{f"{n:02}.mp4"} if n % 2 else set() for n in range(9)]
+    usual = SearchOptions(similarity=kind, shortlist=10, top=4)
+    alone = [Searcher(gallery.index, usual).hits(query, out) for query, out in zip(queries, exclude, strict=True)]
+    together = list(Searcher(gallery.index, replace(usual, memory=1000)).hits_of(queries, exclude))
+    assert [ids(hits) for hits in together] == [ids(hits) for hits in alone]
+    for mine, theirs in zip(together, alone, strict=True):
+        assert [hit.similarity for hit in mine] == pytest.approx([hit.similarity for hit in theirs], abs=1e-5)
+        assert [hit.segments for hit in mine] == [hit.segments for hit in theirs]
+    assert all(f"{n:02}.mp4" not in ids(hits) for n, hits in enumerate(together) if n % 2)
+
+
+def test_several_texts_in_one_pass_get_the_hits_of_each_alone(gallery_of):
+    gallery = gallery_of({f"{n:02}.mp4": unit_rows(5, DIM, seed=n) for n in range(20)})
+    texts = {str(n): AXES[n] for n in range(3)}
+    found = text_hits_of(gallery.index, texts, SearchOptions(top=5, memory=100))
+    assert found == {name: text_hits(gallery.index, text, SearchOptions(top=5)) for name, text in texts.items()}
 
 
 # -- background ------------------------------------------------------------------------------------------------------
