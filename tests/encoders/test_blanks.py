@@ -12,7 +12,8 @@ from vidlang.encoders.clip import load_encoder
 def test_every_kind_is_there_and_they_are_the_same_at_every_call():
     frames = blank_frames(64)
     plain = len(LEVELS) + len(COLOURS)
-    assert frames.shape == (plain * (1 + len(GRAIN)) + 9 + len(CARDS) * len(TEXTS), 64, 64, 3)
+    coarse = len(LEVELS) * len(GRAIN)
+    assert frames.shape == (plain * (1 + len(GRAIN)) + coarse + 9 + len(CARDS) * len(TEXTS), 64, 64, 3)
     assert frames.dtype == np.uint8
     assert np.array_equal(frames, blank_frames(64))
 

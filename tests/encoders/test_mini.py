@@ -1,4 +1,4 @@
-"""The bundled encoder: it loads from its folder alone and behaves as a CLIP."""
+"""The bundled encoder: it loads from its folder alone, behaves as a CLIP, and knows real pictures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from torch import nn
+from transformers import AutoImageProcessor, AutoTokenizer
+from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import VisionTextDualEncoderModel
 
 FOLDER = Path(str(files("vidlang") / "encoders" / "mini"))
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def model() -> CLIPModel:
-    return CLIPModel.from_pretrained(FOLDER, local_files_only=True, use_safetensors=True, dtype=torch.float32).eval()
+def model() -> VisionTextDualEncoderModel:
+    return VisionTextDualEncoderModel.from_pretrained(
+        FOLDER, local_files_only=True, use_safetensors=True, dtype=torch.float32
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +29,12 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
 
 
-def text_features(model: CLIPModel, tokenizer, texts: list[str], **padding) -> torch.Tensor:
+def text_features(model: VisionTextDualEncoderModel, tokenizer, texts: list[str], **padding) -> torch.Tensor:
     with torch.inference_mode():
         return model.get_text_features(**tokenizer(texts, return_tensors="pt", **padding)).pooler_output
 
 
-def image_features(model: CLIPModel, images: list[Image.Image]) -> torch.Tensor:
+def image_features(model: VisionTextDualEncoderModel, images: list[Image.Image]) -> torch.Tensor:
     processor = AutoImageProcessor.from_pretrained(FOLDER, local_files_only=True)
     with torch.inference_mode():
         return model.get_image_features(**processor(images, return_tensors="pt")).pooler_output
@@ -42,9 +46,27 @@ def test_weights_are_one_safetensors_file_of_at_most_15_megabytes():
     assert (FOLDER / "model.safetensors").stat().st_size <= 15 * MEGABYTE
 
 
-def test_config_promises_room_for_a_prompt_and_a_small_image(model):
+def multiplications(model: VisionTextDualEncoderModel) -> int:
+    """Of the image tower's convolutions for one picture."""
+    counts: list[int] = []
+
+    def count(layer: nn.Conv2d, _inputs: object, output: torch.Tensor) -> None:
+        counts.append(output[0].numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in model.vision_model.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    side = model.config.vision_config.image_size
+    with torch.inference_mode():
+        model.vision_model(torch.zeros(1, 3, side, side))
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def test_config_promises_room_for_a_prompt_and_little_work_for_an_image(model):
     assert model.config.text_config.max_position_embeddings == 77
-    assert model.config.vision_config.image_size <= 128
+    vit_b16 = 12 * (197 * 12 * 768**2 + 2 * 197**2 * 768) + 196 * 768**2  # layers, attention, patches
+    assert multiplications(model) * 50 < vit_b16
 
 
 def test_special_ids_are_the_same_everywhere(model, tokenizer):

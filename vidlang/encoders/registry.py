@@ -165,6 +165,6 @@ def _bundled() -> list[EncoderSpec]:
             folder_digest(MINI_FOLDER),
             int(config["projection_dim"]),
             int(config["vision_config"]["image_size"]),
-            "small, ships with vidlang, needs no network; far weaker than the others",
+            "small, ships with vidlang, needs no network; knows things, not events; far weaker than the others",
         )
     ]
