@@ -138,6 +138,8 @@ def _vector_seconds(index: VideoIndex, position: int) -> NDArray[np.float64]:
     """[V, 2] from the start of the first to the end of the last row behind each vector."""
     rows, window = index.seconds(position), index.spec.window
     spans = [(0, len(rows)), *((start, start + window) for start in window_starts(len(rows), window))]
+    if len(spans) != len(index.vectors(position)):  # made by other means than windows: of the whole video
+        spans = [(0, len(rows))] * len(index.vectors(position))
     return np.array([[rows[start, 0], rows[stop - 1, 1]] for start, stop in spans])
 
 
