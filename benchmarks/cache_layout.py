@@ -14,7 +14,6 @@ at ten million, with its exponent b. Everything written is removed at the end, a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import shutil
@@ -35,6 +34,8 @@ from vidlang.core.shares import share_of
 TARGET = 10_000_000
 PACK_ENTRIES = 5_000
 """Entries of one pack."""
+FOLDER_FILES = 153
+"""Files of one hash folder, as 256 x 256 folders have at ten million: fewer entries get fewer folders."""
 LOOKUPS = 1000
 PAGE = os.urandom(1024)
 
@@ -65,18 +66,21 @@ def entry_name(number: int) -> str:
 class Files:
     """One file an entry."""
 
-    def __init__(self, name: str, levels: int) -> None:
+    def __init__(self, name: str, hashed: bool) -> None:
         self.name = name
-        self.levels = levels
+        self.hashed = hashed
 
-    def path(self, root: Path, name: str) -> Path:
-        digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
-        return root.joinpath(*(digest[2 * i : 2 * i + 2] for i in range(self.levels)), name)
+    def path(self, root: Path, name: str, count: int) -> Path:
+        if not self.hashed:
+            return root / name
+        fan = max(1, round((count / FOLDER_FILES) ** 0.5))  # 256 of 256 folders at ten million
+        share = share_of(name, fan * fan) - 1
+        return root / f"{share // fan:02x}" / f"{share % fan:02x}" / name
 
     def make(self, root: Path, count: int) -> None:
         known = set()
         for number in range(count):
-            path = self.path(root, entry_name(number))
+            path = self.path(root, entry_name(number), count)
             if path.parent not in known:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 known.add(path.parent)
@@ -90,7 +94,7 @@ class Files:
         return sum(1 for _ in _walk(str(root), stamp))
 
     def open(self, root: Path, name: str, count: int) -> None:
-        with self.path(root, name).open("rb", buffering=0) as file:
+        with self.path(root, name, count).open("rb", buffering=0) as file:
             file.read(64)
 
     content = len(PAGE)
@@ -135,8 +139,8 @@ class Packs:
 
 
 LAYOUTS: dict[str, Files | Packs] = {
-    "flat": Files("one folder", 0),
-    "hashed": Files("two levels of hash folders", 2),
+    "flat": Files("one folder", hashed=False),
+    "hashed": Files("two levels of hash folders", hashed=True),
     "packs": Packs(),
 }
 

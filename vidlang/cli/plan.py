@@ -171,16 +171,17 @@ def command(
         ("decoding", rates.decode, "s of video per core and second"),
         ("encoding", rates.encode, "images/s of a core" if rates.on_cores else "images/s of a device"),
     ):
-        say(f"{name}: {rate.middle:.3g} {unit} ({rate.low:.3g} to {rate.high:.3g})")
+        between = "" if rate.low == rate.high else f" ({_short(rate.low)} to {_short(rate.high)})"
+        say(f"{name}: {_short(rate.middle)} {unit}{between}")
     print_table(
-        ["workers", "time", "between", "worker-hours", "cost", "bound by"],
+        ["workers", "time", "range", "worker-hours", "cost", "bound by"],
         [
             [
                 row.workers,
                 long_time(row.seconds),
-                f"{long_time(row.least_seconds)} and {long_time(row.most_seconds)}",
-                f"{row.workers * row.seconds / 3600:,.4g}",
-                None if row.cost is None else f"{row.cost:,.2f}",
+                f"{row.least_seconds / row.seconds - 1:+.0%} {row.most_seconds / row.seconds - 1:+.0%}",
+                _short(row.workers * row.seconds / 3600),
+                None if row.cost is None else _short(row.cost),
                 row.bound,
             ]
             for row in found.rows
@@ -189,3 +190,8 @@ def command(
     if not quiet:
         for note in found.notes:
             say(note)
+
+
+def _short(number: float) -> str:
+    """``6437.1`` → ``6,437``, ``9.713`` → ``9.71``."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
