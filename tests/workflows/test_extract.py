@@ -13,6 +13,7 @@ from PIL import Image
 from stand_ins import CLOSE, DIM, ColourEncoder, colours, film, recipe_of
 
 from vidlang.core import BadInput, BadVideo, FeatureKey, FeatureRecipe, Sampling
+from vidlang.core.shares import Share
 from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import identify
@@ -107,6 +108,41 @@ def test_batches_that_span_videos_give_the_rows_of_one_by_one(tmp_path, encoder,
         assert np.array_equal(rows, rows_of(alone, recipe_of(encoder), Path(name).name))
         expected = [length // 2] if length < 16 else range(8, length - 7, 16)
         np.testing.assert_allclose(rows, colours(expected, 20 * shift), atol=CLOSE)
+
+
+def test_which_frames_share_a_batch_follows_from_the_video_alone(tmp_path, encoder, run):
+    lengths = {"a.mp4": 90, "b.mp4": 7, "c.mp4": 160}
+    for name, length in lengths.items():
+        film(tmp_path / "v" / name, length)
+    run(tmp_path / "v", batch_size=4, num_workers=3)
+    together, alone = sorted(encoder.batches), []
+    for name in lengths:
+        encoder.batches.clear()
+        run(tmp_path / "v" / name, batch_size=4, num_workers=1, overwrite=True)
+        alone += encoder.batches
+    assert together == sorted(alone) == [1, 1, 2, 4, 4, 4]
+
+
+def test_an_entry_knows_where_its_video_lies_and_hands_it_on_to_nobody(tmp_path, cache, run):
+    path = film(tmp_path / "v" / "a.mp4", 20)
+    run(tmp_path / "v")
+    [entry] = cache.entries()
+    assert entry.made_with["file"] == str(path.resolve())
+    cache.pack(tmp_path / "all.h5")
+    [packed] = FeatureCache(tmp_path / "all.h5").entries()
+    assert packed.made_with == {name: value for name, value in entry.made_with.items() if name != "file"}
+    assert str(tmp_path).encode() not in (tmp_path / "all.h5").read_bytes()
+
+
+def test_a_share_takes_its_videos_only(tmp_path, cache, encoder):
+    for number in range(6):
+        film(tmp_path / "v" / f"{number}.mp4", 16)
+    found = []
+    for number in (1, 2, 3):
+        report = extract([tmp_path / "v"], cache, recipe_of(encoder), lambda: encoder, share=Share(number, 3))
+        found += [outcome.video_id for outcome in report.outcomes]
+        assert all(outcome.status == "done" for outcome in report.outcomes)
+    assert sorted(found) == [f"{number}.mp4" for number in range(6)]
 
 
 def test_what_is_there_is_skipped_and_needs_no_encoder(tmp_path, cache, encoder, run):

@@ -10,7 +10,7 @@ import typer
 
 from vidlang.cli import complete
 from vidlang.cli.cache_pictures import add_pictures
-from vidlang.cli.help import ANSWER, RUNNING, VIDEOS
+from vidlang.cli.help import ANSWER, COMMON, RUNNING, VIDEOS
 from vidlang.cli.options import (
     DryRunOption,
     JsonOption,
@@ -41,6 +41,16 @@ FilterOption = Annotated[
         metavar="HEX",
         autocompletion=complete.recipes,
         rich_help_panel=VIDEOS,
+    ),
+]
+CacheUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        help="Another cache: a folder, a packed file, or a URL such as s3://bucket/prefix.",
+        show_default="the workspace's",
+        metavar="PLACE",
+        rich_help_panel=COMMON,
     ),
 ]
 VideosArgument = Annotated[
@@ -75,6 +85,7 @@ add_pictures(app)
 def list_(
     videos: VideosArgument = None,
     recipe: FilterOption = None,
+    cache_place: CacheUrlOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     quiet: NamesOnlyOption = False,
@@ -87,12 +98,14 @@ def list_(
       vidlang cache list
 
       vidlang cache list 'fight/*' --json
+
+      vidlang cache list --cache s3://bucket/features
     """
     from vidlang.workflows.cache import list_entries, list_recipes
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     configure_logging(verbose)
-    cache = open_cache(open_workspace(workspace))
+    cache = open_cache(open_workspace(workspace), cache_place)
     if videos:
         entries = list_entries(cache, videos, recipe)
         if json:
@@ -125,6 +138,7 @@ def verify(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Delete temporary files of writers that died.", rich_help_panel=RUNNING)
     ] = False,
+    cache_place: CacheUrlOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -142,7 +156,8 @@ def verify(
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     configure_logging(verbose)
-    good, damaged, leftovers = verify_cache(open_cache(open_workspace(workspace)), TerminalProgress(quiet), sweep=sweep)
+    cache = open_cache(open_workspace(workspace), cache_place)
+    good, damaged, leftovers = verify_cache(cache, TerminalProgress(quiet), sweep=sweep)
     if json:
         lists = {
             name: [{"path": str(path), "problem": problem} for path, problem in found]
@@ -392,9 +407,71 @@ def export(
 
 
 @app.command(rich_help_panel=MOVE, no_args_is_help=True)
+def merge(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Caches: folders, workspaces, packed files, or URLs. They are only read.", metavar="SRC..."
+        ),
+    ],
+    into: Annotated[
+        str | None,
+        typer.Option(
+            help="Cache to bring them into: a folder or a URL.",
+            show_default="the workspace's",
+            metavar="DST",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Bring shards of a cache together; every entry is checked, equal ones are skipped.
+
+    An entry that is there with other features is named and stays as it is, as
+    does a damaged one of a source; the exit code is then 1. The same command
+    goes on with a merge that was interrupted.
+
+    [bold]Examples[/bold]
+
+      vidlang cache merge job1/.vidlang job2/.vidlang
+
+      vidlang cache merge job*/.vidlang --into /data/features --dry-run
+    """
+    from vidlang.workflows.cache_merge import merge_caches
+    from vidlang.workflows.workspace import open_workspace
+
+    configure_logging(verbose)
+    report = merge_caches(open_workspace(workspace), sources, into, TerminalProgress(quiet), dry_run=dry_run)
+    for problem in () if json else report.problems:
+        warn(problem)
+    if dry_run:
+        show_plan(report.plan(), json=json, quiet=quiet)
+    elif json:
+        print_json(report.to_dict())
+    elif not quiet:
+        say(report.line())
+    if report.problems and not dry_run:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=MOVE, no_args_is_help=True)
 def pack(
-    file: Annotated[Path, typer.Argument(help="The single .h5 file to write.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="The single .h5 file to write; a folder with --shards.", metavar="FILE")],
     recipe: FilterOption = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Write so many files instead, by a hash of the ids (see extract --shard).",
+            show_default="one file",
+            metavar="N",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -408,6 +485,8 @@ def pack(
       vidlang cache pack all.h5
 
       vidlang cache pack mini.h5 --recipe 0f3a9c21d4
+
+      vidlang cache pack packs/ --shards 64
     """
     from vidlang.workflows.cache import find_keys, pack_cache
     from vidlang.workflows.workspace import open_cache, open_workspace
@@ -420,7 +499,7 @@ def pack(
         show_plan(plan_pack(cache, file, recipe), json=json, quiet=quiet)
         return
     entries = len(find_keys(cache, ["*"], recipe))
-    said = pack_cache(cache, file, recipe, TerminalProgress(quiet))
+    said = pack_cache(cache, file, recipe, TerminalProgress(quiet), shards)
     if json:
         print_json({"schema": "vidlang.cache.pack/1", "entries": entries, "file": str(file)})
     elif not quiet:

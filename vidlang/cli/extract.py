@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidlang.cli.cache import CacheUrlOption
 from vidlang.cli.help import NUMBERS, RUNNING, SAMPLING
 from vidlang.cli.options import (
     DeviceOption,
@@ -18,6 +19,7 @@ from vidlang.cli.options import (
     WorkspaceOption,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, show_plan, warn
+from vidlang.core.errors import BadInput
 
 
 class PickChoice(str, Enum):
@@ -166,6 +168,74 @@ FrameRateOption = Annotated[
         help="Frames per second of folders of images.", show_default="25", metavar="RATE", rich_help_panel=SAMPLING
     ),
 ]
+
+
+class EngineChoice(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
+class BatchesChoice(str, Enum):
+    video = "video"
+    mixed = "mixed"
+
+
+CLUSTER = "On a cluster"
+EngineOption = Annotated[
+    EngineChoice,
+    typer.Option(
+        help="local: threads of this process; ray: processes of this machine or of a cluster, by Ray Data.",
+        metavar="NAME",
+        rich_help_panel=CLUSTER,
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster to join: auto, or HOST:PORT.",
+        show_default="this machine",
+        metavar="ADDR",
+        rich_help_panel=CLUSTER,
+    ),
+]
+DecodersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that decode.", metavar="N", show_default="free cores", rich_help_panel=CLUSTER),
+]
+EncodersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes that encode.", metavar="N", show_default="one per GPU", rich_help_panel=CLUSTER
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="GPUs of an encoder; may be a share, 0 for cores.",
+        metavar="X",
+        show_default="1 if any",
+        rich_help_panel=CLUSTER,
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Only one of N shares, I from 1 to N, by a hash of the id.",
+        metavar="I/N",
+        show_default="all",
+        rich_help_panel=CLUSTER,
+    ),
+]
+BatchesOption = Annotated[
+    BatchesChoice | None,
+    typer.Option(
+        help="video: rows follow from the video alone; mixed: batches span videos, last digits vary.",
+        show_default="mixed on GPUs",
+        metavar="NAME",
+        rich_help_panel=RUNNING,
+    ),
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Images per encoder call.", metavar="N", rich_help_panel=RUNNING)]
 WorkersOption = Annotated[
     int | None,
@@ -196,7 +266,15 @@ def command(
     ] = False,
     dry_run: DryRunOption = False,
     batch_size: BatchOption = 32,
+    batches: BatchesOption = None,
     workers: WorkersOption = None,
+    shard: ShardOption = None,
+    engine: EngineOption = EngineChoice.local,
+    address: AddressOption = None,
+    decoders: DecodersOption = None,
+    encoders: EncodersOption = None,
+    gpus_per_encoder: GpusOption = None,
+    cache: CacheUrlOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -220,18 +298,29 @@ def command(
 
       vidlang extract videos/ --dry-run
 
+      vidlang extract videos/ --shard 3/64
+
+      vidlang extract videos/ --engine ray --address auto
+
     --motion finds what moves in each snippet by frame differences: half of
     the picture, by the colours of what moved (fame). Details say otherwise:
     seed for what moved itself, another share of the picture, the hue
     reference. It looks at every frame, so decoding takes 2 to 3 times as long;
     rows of snippets in which nothing moves are the plain ones.
     """
+    from vidlang.core.shares import Share
     from vidlang.workflows.extract import ExtractOptions, extract
     from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     configure_logging(verbose)
+    share = None if shard is None else Share.parse(shard)
+    given = [("--address", address), ("--decoders", decoders), ("--encoders", encoders)]
+    alone = [name for name, value in (*given, ("--gpus-per-encoder", gpus_per_encoder)) if value is not None]
+    if engine is EngineChoice.local and alone:
+        raise BadInput(f"{alone[0]} goes with --engine ray. Add it, or leave {alone[0]} out.")
     place = open_workspace(workspace)
+    store = open_cache(place, cache)
     recipe = make_recipe(
         place.settings,
         RecipeChanges(
@@ -250,27 +339,23 @@ def command(
             motion=motion,
         ),
     )
-    options = ExtractOptions(batch_size, workers, overwrite, frame_rate)
+    mixed = None if batches is None else batches is BatchesChoice.mixed
+    options = ExtractOptions(batch_size, workers, overwrite, frame_rate, mixed)
     if dry_run:
         from vidlang.workflows.extract_plan import plan_extract
 
-        show_plan(plan_extract(paths, open_cache(place), recipe, options), json=json, quiet=quiet)
+        show_plan(plan_extract(paths, store, recipe, options, share), json=json, quiet=quiet)
         return
     progress = TerminalProgress(quiet)
-    report = extract(
-        paths,
-        open_cache(place),
-        recipe,
-        encoder_loader(
-            encoder or place.settings.encoder,
-            recipe.precision,
-            device or place.settings.device,
-            progress,
-            recipe.features,
-        ),
-        options,
-        progress,
-    )
+    name, device = encoder or place.settings.encoder, device or place.settings.device
+    if engine is EngineChoice.ray:
+        from vidlang.workflows.extract_cluster import RayOptions, extract_by_ray
+
+        cluster = RayOptions(address, decoders, encoders, gpus_per_encoder)
+        report = extract_by_ray(paths, store, recipe, name, device, cluster, options, progress, share=share)
+    else:
+        load = encoder_loader(name, recipe.precision, device, progress, recipe.features)
+        report = extract(paths, store, recipe, load, options, progress, share=share)
     if json:
         print_json(report.to_dict())
     elif not quiet:

@@ -56,7 +56,7 @@ class RayOptions:
 
 
 class RayEngine:
-    """``base.Engine`` on Ray; a context manager that connects and, where it started Ray, ends it.
+    """``base.Engine`` on Ray; a context manager that, where it started Ray, ends it.
 
     ``produce``, ``load_stage`` and all items must pickle, and vidlang must be installed on every machine.
     """
@@ -64,18 +64,25 @@ class RayEngine:
     def __init__(self, options: RayOptions | None = None) -> None:
         self.options = options or RayOptions()
         self.decoders, self.encoders, self.gpus_per_encoder = 1, 1, 0.0
-        self._started = False
+        self._connected = self._started = False
 
     def __enter__(self) -> RayEngine:
-        """
+        return self
+
+    def connect(self) -> RayEngine:
+        """Joins the cluster, or starts Ray here, and shares its resources out; once. ``run`` does so itself.
+
         Raises:
             MissingDependency: Ray is not installed.
             BadInput: there is no cluster at the address, or it has too few GPUs.
         """
+        if self._connected:
+            return self
         ray, options = _ray(), self.options
         if not ray.is_initialized():
             _start(ray, options)
             self._started = True
+        self._connected = True
         try:
             self._share_out(ray.cluster_resources())
         except BaseException:
@@ -86,6 +93,7 @@ class RayEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._connected = False
         if self._started:
             self._started = False
             _ray().shutdown()
@@ -110,6 +118,7 @@ class RayEngine:
         group: int = 1,
     ) -> Iterator[Event[Job]]:
         """As ``base.Engine``; where the stage fails, the jobs of its items fail."""
+        self.connect()
         pending = dict(enumerate(jobs))
         errors: dict[int, Exception] = {}
         for attempt in range(self.options.retries + 1):

@@ -210,9 +210,14 @@ def export_npy(
     return written
 
 
-def pack_cache(cache: FeatureCache, target: Path, fingerprint: str | None, progress: Progress) -> str:
-    """Copy into one file; returns a line that says what was done."""
+def pack_cache(
+    cache: FeatureCache, target: Path, fingerprint: str | None, progress: Progress, shards: int | None = None
+) -> str:
+    """Copy into one file, or into so many in a folder; returns a line that says what was done."""
     if target.exists():
         raise BadInput(f"{target} is there already. Choose another name or delete it first.")
+    if shards is not None:
+        count = cache.pack_shards(target, shards, find_recipe(cache, fingerprint), progress)
+        return f"{count} entries packed into {target}, in {shards} shares of the ids"
     count = cache.pack(target, find_recipe(cache, fingerprint), progress)
     return f"{count} entries packed into {target}"

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +136,8 @@ class Elsewhere:
     engine: Engine
     load_stage: Callable[[int, int], Callable[[], Stage]]
     """(crops, images per call) → what the engine carries to where the encoder is."""
-    mixed: bool = False
-    """What ``ExtractOptions.mixed`` of None means there."""
+    mixed: Callable[[], bool] = lambda: False
+    """What ``ExtractOptions.mixed`` of None means there; asked once there is something to do."""
 
 
 def extract(
@@ -265,9 +265,10 @@ def _events(
         stage = EncodingStage(encoder, num_crops, options.batch_size)
         yield from engine.run(jobs, reader, lambda: stage, MIXED_PARTS if mixed else 1)
     else:
+        jobs = [replace(job, path=job.path.absolute()) for job in jobs]  # workers stand in other folders
         pixels = PixelWork(encoder.pixels, encoder.patch_grid)
         reader = Reader(pixels, recipe, options.batch_size, options.frame_rate, threads=1)
-        mixed = elsewhere.mixed if options.mixed is None else options.mixed
+        mixed = elsewhere.mixed() if options.mixed is None else options.mixed
         load_stage = elsewhere.load_stage(num_crops, options.batch_size)
         yield from elsewhere.engine.run(jobs, reader, load_stage, MIXED_PARTS if mixed else 1)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidlang.core import BadVideo, FeatureKey, FeatureRecipe, VideoInfo, VidlangError
+from vidlang.core.shares import Share
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import identify, probe
@@ -15,9 +16,13 @@ from vidlang.workflows.plan import Plan, PlannedItem
 
 
 def plan_extract(
-    paths: Sequence[Path | str], cache: FeatureCache, recipe: FeatureRecipe, options: ExtractOptions | None = None
+    paths: Sequence[Path | str],
+    cache: FeatureCache,
+    recipe: FeatureRecipe,
+    options: ExtractOptions | None = None,
+    share: Share | None = None,
 ) -> Plan:
-    """One item per video: skipped, to be extracted with an estimate of its rows, or not readable.
+    """One item per video of the share: skipped, to be extracted with an estimate of its rows, or not readable.
 
     Raises:
         BadInput: no videos, or a recipe that cannot be.
@@ -26,6 +31,8 @@ def plan_extract(
     check_reuse(recipe)
     items, rows, seconds = [], 0, 0.0
     for video_id, path in find_inputs(paths, cache):
+        if share is not None and video_id not in share:
+            continue
         try:
             if not options.overwrite and cache.is_fresh(FeatureKey(video_id, recipe), identify(path)):
                 items.append(PlannedItem(video_id, "skip", "already in the cache"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from vidlang.core import BadInput
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.object_cache import open_any_cache
 from vidlang.store.workspace import SETTINGS_FILE, Workspace, open_workspace, read_settings, write_settings
 
 __all__ = ["init", "open_cache", "open_workspace"]
@@ -32,6 +33,6 @@ def init(root: Path | None, *, encoder: str | None, device: str | None, force: b
     return write_settings(workspace, settings)
 
 
-def open_cache(workspace: Workspace) -> FeatureCache:
-    """The feature cache of a workspace."""
-    return FeatureCache(workspace.cache_dir)
+def open_cache(workspace: Workspace, place: str | None = None) -> FeatureCache:
+    """The feature cache of a workspace, or the one at ``place``: a URL, a folder, a workspace, or a packed file."""
+    return FeatureCache(workspace.cache_dir) if place is None else open_any_cache(place)

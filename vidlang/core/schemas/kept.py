@@ -80,6 +80,24 @@ KEPT: tuple[tuple[str, JsonSchema], ...] = (
     ("cache import --json", document("cache.import", "Features that were brought in.", videos=OUTCOMES)),
     ("cache export --json", document("cache.export", "Features as .npy.", files=count("Written."), folder=text())),
     ("cache pack --json", document("cache.pack", "A packed file.", entries=count("In it."), file=text())),
+    (
+        "cache merge --json",
+        document(
+            "cache.merge",
+            "Shards that were brought together.",
+            copied=count(),
+            equal=count("There already, skipped."),
+            refused=many(
+                record(
+                    video=text("Id, or path of an entry that does not read."),
+                    recipe=text("Its fingerprint."),
+                    source=text(),
+                    status=word("differs", "damaged"),
+                    detail=text(),
+                )
+            ),
+        ),
+    ),
     ("cache rm --json", document("cache.rm", "Entries that were deleted.", videos=many(VIDEO_ID))),
     (
         "cache map --json",
