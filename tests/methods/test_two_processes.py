@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from text_tower import random_tower
 
 from vidlang.core.errors import BadInput
 from vidlang.methods.tca.train import fit as fit_tca
+from vidlang.methods.vadclip.data import StoredVideo, streamed_set
 from vidlang.methods.vadclip.train import fit as fit_vadclip
 from vidlang.methods.wtal.train import fit as fit_wtal
 from vidlang.nn.distributed import process_group
@@ -48,6 +50,15 @@ def vadclip(**changes: Any) -> Callable[..., Any]:
     return lambda **given: fit_vadclip(vadclip_small.small_set(config, 13), config, random_tower(), **given)
 
 
+def vadclip_streamed() -> Callable[..., Any]:
+    config = vadclip_small.small(epochs=2, batch_size=5, join=2)
+    rows = [vadclip_small.video(5 + i % 4, seed=i, event=(None, 0, 1)[i % 3]) for i in range(13)]
+    names = [[vadclip_small.CLASSES[i % 3]] for i in range(13)]
+    stored = [StoredVideo(f"{i}", rows[i].shape, partial(rows.__getitem__, i), names[i]) for i in range(13)]
+    videos = streamed_set(stored, vadclip_small.CLASSES, config, most_rows=30)
+    return lambda **given: fit_vadclip(videos, config, random_tower(), **given)
+
+
 def wtal(**changes: Any) -> Callable[..., Any]:
     config = wtal_small.small(**{"batch_size": 7, "warmup_steps": 4, "keep_cls": True, "fb_max_pairs": 20, **changes})
     videos, tower = wtal_small.small_set(config, per_class=3)
@@ -60,6 +71,7 @@ TRAININGS: dict[str, Callable[[], Callable[..., Any]]] = {
     "tca, triplet": lambda: tca(loss="triplet"),
     "vadclip": vadclip,
     "vadclip, as published": lambda: vadclip(name="ucf-crime", batch_size=3, join=0),
+    "vadclip, streamed": vadclip_streamed,
     "vadclip, a batch of one": lambda: vadclip(batch_size=1, epochs=1),
     "wtal": wtal,
     "wtal, convolutions": lambda: wtal(cbp="conv", kd="element", fb_scope="video"),

@@ -29,6 +29,7 @@ def train_vadclip(
     seeds: int = 1,
     name: str | None = None,
     resume: bool = False,
+    memory: int | None = None,
     encoder: str | None = None,
     stride: int | None = None,
     pick: Pick | None = None,
@@ -43,6 +44,7 @@ def train_vadclip(
     """VadCLIP: anomaly scores and classes from the labels of the cached videos alone; registers a checkpoint.
 
     changes: fields of ``VadClipConfig`` that differ from the preset, such as ``epochs=20``
+    memory: MB of features that may be in memory; None: a 16th of the machine's. More are read as they are needed
 
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: there is nothing to train on, or no such option.
@@ -61,6 +63,7 @@ def train_vadclip(
         num_seeds=seeds,
         name=name,
         resume=resume,
+        memory=None if memory is None else memory * 1_000_000,
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, motion=motion)
@@ -82,6 +85,7 @@ def train_tca(
     test_fraction: float = 0.2,
     name: str | None = None,
     resume: bool = False,
+    memory: int | None = None,
     encoder: str | None = None,
     stride: int | None = None,
     pick: Pick | None = None,
@@ -99,6 +103,7 @@ def train_tca(
     """TCA: retrieval, learned from edited copies of ``videos``, from pairs, or from classes; registers a checkpoint.
 
     changes: fields of ``TcaConfig`` that differ from the preset, such as ``epochs=8``
+    memory: MB of features that may be in memory; None: a 16th of the machine's. More are read as they are needed
 
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: there is nothing to train on, or no such option.
@@ -121,6 +126,7 @@ def train_tca(
         test_fraction=test_fraction,
         name=name,
         resume=resume,
+        memory=None if memory is None else memory * 1_000_000,
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(

@@ -19,7 +19,7 @@ from vidlang.cli.extract import (
     StrideOption,
     WorkersOption,
 )
-from vidlang.cli.help import NUMBERS, VIDEOS
+from vidlang.cli.help import NUMBERS, RUNNING, VIDEOS
 from vidlang.cli.options import (
     DeviceOption,
     DryRunOption,
@@ -52,6 +52,17 @@ from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
 from vidlang.methods.wtal.config import PRESETS as WTAL_PRESETS
 from vidlang.methods.wtal.config import WtalConfig
+
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Features in memory (of each process), in MB; more are read as needed.",
+        show_default="a 16th of the machine's",
+        metavar="MB",
+        rich_help_panel=RUNNING,
+    ),
+]
 
 app = typer.Typer(help="Train a method and register it.", no_args_is_help=True)
 
@@ -99,6 +110,7 @@ def vadclip(
     ] = 1,
     name: NameOption = None,
     resume: ResumeOption = False,
+    memory: MemoryOption = None,
     dry_run: DryRunOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
@@ -143,6 +155,7 @@ def vadclip(
         num_seeds=seeds,
         name=name,
         resume=resume,
+        memory=None if memory is None else memory * 1_000_000,
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(
@@ -250,6 +263,7 @@ def tca(
     ] = 0.2,
     name: NameOption = None,
     resume: ResumeOption = False,
+    memory: MemoryOption = None,
     dry_run: DryRunOption = False,
     encoder: EncoderOption = None,
     stride: StrideOption = None,
@@ -300,6 +314,7 @@ def tca(
         test_fraction=test_fraction,
         name=name,
         resume=resume,
+        memory=None if memory is None else memory * 1_000_000,
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(

@@ -19,7 +19,7 @@ from vidlang.nn.device import choose_device
 T = TypeVar("T")
 LONGEST_WAIT = timedelta(days=1)
 """The others wait so long for the first one, which may have videos to encode. A process that dies ends them at once."""
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds that a process waits before it says why it ends, so that an error of all is said once: by the first one."""
 
 

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vidlang.core import BadInput, Progress
 from vidlang.store.atomic import write_text
@@ -22,6 +23,10 @@ from vidlang.store.workspace import Workspace
 if TYPE_CHECKING:
     from vidlang.nn.distributed import Group
     from vidlang.nn.fit import TrainState
+
+T = TypeVar("T")
+USUAL_MEMORY = 8 << 30
+"""Bytes of a machine that does not tell how many it has."""
 
 
 @contextmanager
@@ -39,6 +44,30 @@ def processes(device: str, progress: Progress | None) -> Iterator[tuple[Group, s
     own = own_device(device)
     with process_group(own) as group:
         yield group, str(own), progress if progress is not None and group.rank == 0 else Progress()
+
+
+def memory_for_rows(asked: int | None) -> int:
+    """Bytes of features that each process of a training may hold: what was asked for, else a 16th of the machine's.
+
+    The order of features that are more depends on it, so it does not depend on the number of processes.
+    """
+    if asked is not None:
+        return asked
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # another system
+        total = USUAL_MEMORY
+    return total // 16
+
+
+@dataclass(frozen=True)
+class Again(Iterable[T], Generic[T]):
+    """Items that are made anew each time somebody goes through them."""
+
+    make: Callable[[], Iterator[T]]
+
+    def __iter__(self) -> Iterator[T]:
+        return self.make()
 
 
 def runs_folder(workspace: Workspace, method: str) -> Path:

@@ -193,7 +193,6 @@ class _Pretraining:
             "kind": "pretrain",
             "config": self.config.to_dict(),
             "started_from": self.start.name if self.start else None,
-            "num_processes": self.group.size,
             "train": [video_id for video_id, _ in self.videos],
         }
 

@@ -32,7 +32,7 @@ from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fi
 from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.gallery import MEAN_FROM_VIDEOS, WHITENING_PREFIX
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
-from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folder
+from vidlang.workflows.runs import RunFolder, choose_name, memory_for_rows, processes, runs_folder
 from vidlang.workflows.tca_material import (
     Item,
     Material,
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 Positives = Literal["auto", "copies", "pairs", "labels"]
 Array = NDArray[np.float32]
 
-MEMORY_BYTES = 2 << 30
-"""Rows that stay in memory; where all together are more, they are read from the cache each time."""
 LEAST_WEIGHT = 0.5
 """Rows that weigh less show nothing to learn from."""
 MIN_SOURCES = 30
@@ -85,6 +83,9 @@ class TrainTcaOptions:
     """Share of the sources that are measured before and after training, and nothing else."""
     name: str | None = None
     resume: bool = False
+    memory: int | None = None
+    """Bytes of prepared rows in memory; where all are more, they are read as they are needed. None: a 16th of
+    the machine's memory."""
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -180,12 +181,19 @@ def _train(
 
 
 class _Rows(Sequence[Array]):
-    """Rows of all items, prepared; from memory where all fit, else from the cache at each look."""
+    """Rows of all items, prepared; from memory where all fit, else from the cache, those asked for last kept."""
 
-    def __init__(self, items: Sequence[Item], embedding: Embedding, width: int) -> None:
+    def __init__(self, items: Sequence[Item], embedding: Embedding, width: int, memory: int) -> None:
+        """memory: bytes of rows that may be kept"""
+        from vidlang.nn.stream import StreamedRows
+
         self.items, self.embedding = items, embedding
-        total = sum(item.num_rows for item in items) * width * 4
-        self.kept = [self._read(item) for item in items] if total <= MEMORY_BYTES else None
+        lengths, most_rows = [item.num_rows for item in items], memory // (4 * width)
+        self.kept: Sequence[Array] = (
+            [self._read(item) for item in items]
+            if sum(lengths) <= most_rows
+            else StreamedRows([[length] for length in lengths], lambda i: [self._read(items[i])], max(1, most_rows))
+        )
 
     def _read(self, item: Item) -> Array:
         values, whitening = _telling(self.embedding, item), self.embedding.whitening
@@ -201,7 +209,7 @@ class _Rows(Sequence[Array]):
     def __getitem__(self, index: int | slice) -> Array | list[Array]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return self.kept[index] if self.kept is not None else self._read(self.items[index])
+        return self.kept[index]
 
 
 def _telling(embedding: Embedding, item: Item) -> Array:
@@ -234,7 +242,7 @@ class _Run:
         plain = self._preparation(train, progress)
         embedding = self._learned_whitening(plain, train)
         width = embedding.whitening.width_out if embedding.whitening else self._width()
-        rows = _Rows(self.material.items, embedding, width)
+        rows = _Rows(self.material.items, embedding, width, memory_for_rows(self.options.memory))
         groups = {source: number for number, source in enumerate(sorted({i.source for i in self.material.items}))}
         videos = TrainingSet(
             rows,
@@ -342,7 +350,7 @@ class _Run:
         from vidlang.methods.tca.predict import PlainEmbedder
 
         width = plain.whitening.width_out if plain.whitening else self._width()
-        rows = _Rows(self.material.items, plain, width)
+        rows = _Rows(self.material.items, plain, width, memory_for_rows(self.options.memory))
         return _Judge(self.material.items, rows, held_out).metrics(PlainEmbedder(width))
 
     def _width(self) -> int:

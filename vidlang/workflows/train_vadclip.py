@@ -7,8 +7,10 @@ epoch as a checkpoint). The best epoch goes into the model registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,14 +40,17 @@ from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
-from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folder
+from vidlang.workflows.runs import Again, RunFolder, choose_name, memory_for_rows, processes, runs_folder
 
 if TYPE_CHECKING:
+    from vidlang.methods.vadclip.data import TrainingSet
     from vidlang.methods.vadclip.model import VadClip
     from vidlang.methods.vadclip.predict import Predictor
     from vidlang.nn.distributed import Group
 
 BRANCHES = ("c", "a", "fusion")
+JUDGED_AT_ONCE = 64
+"""Videos that are measured together."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ class TrainOptions:
     num_seeds: int = 1
     name: str | None = None
     resume: bool = False
+    memory: int | None = None
+    """Bytes of features in memory; where all are more, they are read as they are needed. None: a 16th of the machine's
+    memory."""
     device: str = "auto"
 
 
@@ -298,15 +306,14 @@ class _Run:
 
     def train(self, progress: Progress) -> list[_Trained]:
         """The finished run, in the first process; nothing in the others."""
-        from vidlang.methods.vadclip.data import training_set
         from vidlang.methods.vadclip.predict import Predictor
         from vidlang.methods.vadclip.train import fit
 
         plan = self.plan
-        samples = ((label.video_id, self._features(label).values, label.classes) for label in plan.train)
-        videos = training_set(samples, plan.class_names, plan.config, plan.prompts)
-        judged = [self._features(label).crop(0) for label in plan.validation or plan.train]
+        videos, fits = self._videos()
         truth = list(plan.validation or plan.train)
+        again = Again(lambda: (self._features(label).crop(0) for label in truth))
+        judged = list(again) if fits else again
         run = RunFolder(self.folder, self._facts())
         # what cannot start leaves no run behind
         resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
@@ -354,6 +361,24 @@ class _Run:
         )
         return [_Trained(self.name, self.folder, metrics, selected, line, register, str(path))]
 
+    def _videos(self) -> tuple[TrainingSet, bool]:
+        """What is learned from, and whether memory holds it: else it is read as it is needed."""
+        from vidlang.methods.vadclip.data import StoredVideo, streamed_set, training_set
+
+        plan, read = self.plan, lambda label: self._features(label).values
+        shapes = [self.cache.entry(FeatureKey(label.video_id, plan.recipe)).shape for label in plan.train]
+        width, longest = shapes[0][-1], plan.config.visual_length
+        num_rows = sum((s[0] if len(s) == 3 else 1) * min(s[-2], longest) for s in shapes)
+        most_rows = memory_for_rows(self.options.memory) // (4 * width)
+        if num_rows <= most_rows:
+            samples = ((label.video_id, read(label), label.classes) for label in plan.train)
+            return training_set(samples, plan.class_names, plan.config, plan.prompts), True
+        stored = [
+            StoredVideo(label.video_id, shape, partial(read, label), label.classes)
+            for label, shape in zip(plan.train, shapes, strict=True)
+        ]
+        return streamed_set(stored, plan.class_names, plan.config, max(1, most_rows), plan.prompts), False
+
     def _facts(self) -> dict[str, Any]:
         """What was asked for."""
         return {
@@ -369,8 +394,14 @@ class _Run:
     def _features(self, label: Label) -> Features:
         return self.cache.get(FeatureKey(label.video_id, self.plan.recipe))
 
-    def _scores(self, predictor: Predictor, judged: Sequence[Features]) -> list[Scores]:
+    def _scores(self, predictor: Predictor, judged: Iterable[Features]) -> list[Scores]:
         """Scores of the judged videos, every branch."""
+        coming, scores = iter(judged), list[Scores]()
+        while some := list(islice(coming, JUDGED_AT_ONCE)):
+            scores += self._scores_of(predictor, some)
+        return scores
+
+    def _scores_of(self, predictor: Predictor, judged: Sequence[Features]) -> list[Scores]:
         names = self.plan.class_names
         predictions = predictor.predict_many([features.values for features in judged])
         return [

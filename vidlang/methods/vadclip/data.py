@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,11 @@ from vidlang.core.errors import BadInput
 from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig
 from vidlang.nn.padding import check_features, pad_batch, pool_to_length
 from vidlang.nn.seed import epoch_generator
+from vidlang.nn.stream import StreamedRows
 
 Array = NDArray[np.floating]
+Shuffle = Callable[[NDArray[np.int64], torch.Generator], NDArray[np.int64]]
+"""Rows of the training set, each once, in random order."""
 
 
 class Sample(NamedTuple):
@@ -31,7 +35,7 @@ class Sample(NamedTuple):
 class TrainingSet:
     """What a training reads; made by ``training_set``."""
 
-    videos: tuple[Array, ...]
+    videos: Sequence[Array]
     """N arrays [T, D], T from 1 to visual_length. Crops of one video are samples of their own."""
     labels: NDArray[np.float32]
     """[N, C] multi-hot; class 0 is the normal class."""
@@ -53,6 +57,17 @@ class TrainingSet:
     @property
     def dim(self) -> int:
         return int(self.videos[0].shape[1])
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """T of each."""
+        return self.videos.lengths if isinstance(self.videos, StreamedRows) else [len(video) for video in self.videos]
+
+    @property
+    def shuffle(self) -> Shuffle:
+        """What draws an epoch's order: by blocks where rows are read as they are needed."""
+        # normal and abnormal videos come together, and others are drawn to join them
+        return partial(self.videos.shuffled, share=0.25) if isinstance(self.videos, StreamedRows) else _permuted
 
     def batch(self, samples: Sequence[Sample], num_rows: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """features [B, T, D], lengths [B], labels [B, C]; T is num_rows, or the longest of the batch where None."""
@@ -89,6 +104,55 @@ def training_set(
         raise BadInput("There are no labelled videos to train on.")
     texts = {**default_prompts(class_names), **(prompts or {})}
     return TrainingSet(tuple(pooled), np.stack(rows), tuple(class_names), tuple(texts[name] for name in class_names))
+
+
+class StoredVideo(NamedTuple):
+    """A labelled video whose rows are read when they are needed."""
+
+    video_id: str
+    shape: tuple[int, ...]
+    """[T, D] or [K, T, D]."""
+    read: Callable[[], Array]
+    names: Sequence[str]
+    """Its classes."""
+
+
+def streamed_set(
+    videos: Sequence[StoredVideo],
+    class_names: Sequence[str],
+    config: VadClipConfig,
+    most_rows: int,
+    prompts: Mapping[str, str] | None = None,
+) -> TrainingSet:
+    """``training_set`` of videos that memory need not hold: at most ``most_rows`` pooled rows of them at a time.
+
+    Raises:
+        BadInput: as ``training_set``; what is wrong with the rows of a video is found when they are read.
+    """
+    if not videos:
+        raise BadInput("There are no labelled videos to train on.")
+    labels = [label_row(video.video_id, video.names, class_names, config.multi_label) for video in videos]
+    counts = [video.shape[0] if len(video.shape) == 3 else 1 for video in videos]
+    lengths = [
+        [min(video.shape[-2], config.visual_length)] * count for video, count in zip(videos, counts, strict=True)
+    ]
+    dim = videos[0].shape[-1]
+
+    def read(number: int) -> list[Array]:
+        video = videos[number]
+        values = video.read()
+        crops = values if values.ndim == 3 else values[None]
+        for crop in crops:
+            check_features(crop, video.video_id, dim)
+        return [pool_to_length(crop, config.visual_length) for crop in crops]
+
+    texts = {**default_prompts(class_names), **(prompts or {})}
+    return TrainingSet(
+        StreamedRows(lengths, read, most_rows),
+        np.repeat(np.stack(labels), counts, axis=0),
+        tuple(class_names),
+        tuple(texts[name] for name in class_names),
+    )
 
 
 def label_row(
@@ -128,8 +192,12 @@ def _in_words(name: str) -> str:
     return re.sub(r"[\W_]+", " ", spaced).strip().lower() or name
 
 
-def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int) -> list[list[int]]:
+def epoch_batches(
+    labels: NDArray[np.float32], config: VadClipConfig, epoch: int, shuffle: Shuffle | None = None
+) -> list[list[int]]:
     """Rows of each batch of an epoch, decided by seed and epoch alone. labels: [N, C]
+
+    shuffle: ``TrainingSet.shuffle``; None: each order is as likely as any other
 
     Few videos come several times until the epoch has ``min_batches``.
     Balanced batches hold normal videos first, then as many abnormal ones.
@@ -138,11 +206,13 @@ def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int
         BadInput: too few videos of a kind to make one batch.
     """
     generator = epoch_generator(config.seed, epoch)
+    shuffle = shuffle or _permuted
     if config.batches == "plain":
         if config.drop_last and len(labels) < config.batch_size:
             raise BadInput(f"One batch needs {config.batch_size} videos, got {len(labels)}. Lower batch_size.")
         count = max(len(labels), config.min_batches * config.batch_size)
-        return _split(_shuffled(np.arange(len(labels)), generator, count), config.batch_size, config.drop_last)
+        order = _shuffled(np.arange(len(labels)), generator, count, shuffle)
+        return _split(order, config.batch_size, config.drop_last)
     normal, abnormal = (np.flatnonzero(labels[:, 0] == kind) for kind in (1, 0))
     fewer, more = sorted((len(normal), len(abnormal)))
     needed = config.batch_size if config.drop_last else 1
@@ -153,7 +223,8 @@ def epoch_batches(labels: NDArray[np.float32], config: VadClipConfig, epoch: int
         )
     count = max(fewer if config.epoch_length == "shorter" else more, config.min_batches * config.batch_size)
     halves = (
-        _split(_shuffled(kind, generator, count), config.batch_size, config.drop_last) for kind in (normal, abnormal)
+        _split(_shuffled(kind, generator, count, shuffle), config.batch_size, config.drop_last)
+        for kind in (normal, abnormal)
     )
     return [first + second for first, second in zip(*halves, strict=True)]
 
@@ -167,16 +238,16 @@ def join_normal(
     the labels hold; but where in it the event is, is left to be found.
     """
     generator = epoch_generator(config.seed, -1 - epoch)
-    normal = np.flatnonzero(videos.labels[:, 0] == 1)
+    normal, lengths = np.flatnonzero(videos.labels[:, 0] == 1), videos.lengths
 
     def draw(limit: int) -> int:
         return int(torch.randint(limit, (1,), generator=generator))
 
     def sample(row: int) -> Sample:
-        rows, length = [row], len(videos.videos[row])
+        rows, length = [row], lengths[row]
         for _ in range(draw(config.join + 1) if config.join and len(normal) else 0):
             other = int(normal[draw(len(normal))])
-            length += len(videos.videos[other])
+            length += lengths[other]
             if length > config.visual_length:
                 break
             rows.insert(draw(2) * len(rows), other)
@@ -185,11 +256,15 @@ def join_normal(
     return [[sample(row) for row in batch] for batch in batches]
 
 
-def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int) -> list[int]:
+def _permuted(rows: NDArray[np.int64], generator: torch.Generator) -> NDArray[np.int64]:
+    return rows[torch.randperm(len(rows), generator=generator).numpy()]
+
+
+def _shuffled(rows: NDArray[np.int64], generator: torch.Generator, count: int, shuffle: Shuffle) -> list[int]:
     """``count`` rows in random order; rows come again only after all the others have come."""
     order: list[int] = []
     while len(order) < count:
-        order += rows[torch.randperm(len(rows), generator=generator).numpy()].tolist()
+        order += shuffle(rows, generator).tolist()
     return order[:count]
 
 

@@ -178,7 +178,9 @@ class Trainer:
         config = self.config
         rate = multi_step_rate(config.learning_rate, self.epoch, config.lr_milestones, config.lr_gamma)
         set_rate(self.optimizer, rate)
-        batches = join_normal(epoch_batches(self.videos.labels, config, self.epoch), self.videos, config, self.epoch)
+        batches = join_normal(
+            epoch_batches(self.videos.labels, config, self.epoch, self.videos.shuffle), self.videos, config, self.epoch
+        )
         metrics: Mapping[str, float] = {}
         sums = torch.zeros(4, dtype=torch.float64)
         for step, samples in enumerate(batches):
