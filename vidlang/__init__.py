@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         evaluate_retrieval,
     )
     from vidlang.api.features import extract, iter_features, load_encoder, open_cache
-    from vidlang.api.localization import localize
+    from vidlang.api.localization import Localizer, load_localizer, localize, localize_features
     from vidlang.api.motion import diff, fame_mask, fame_merge
     from vidlang.api.results import ExtractResult, LocalizeResult, RetrieveResult, ScoreResult
     from vidlang.api.retrieval import find_duplicates, index, retrieve
@@ -58,7 +58,7 @@ _DOORS = {
         "evaluate_representation", "evaluate_retrieval",
     ),
     "vidlang.api.features": ("extract", "iter_features", "load_encoder", "open_cache"),
-    "vidlang.api.localization": ("localize",),
+    "vidlang.api.localization": ("Localizer", "load_localizer", "localize", "localize_features"),
     "vidlang.api.motion": ("diff", "fame_mask", "fame_merge"),
     "vidlang.api.results": ("ExtractResult", "LocalizeResult", "RetrieveResult", "ScoreResult"),
     "vidlang.api.retrieval": ("find_duplicates", "index", "retrieve"),
@@ -74,12 +74,12 @@ _HOME = {name: module for module, names in _DOORS.items() for name in names}
 
 __all__ = [
     "Detection", "Detections", "ExtractResult", "FeatureKey", "FeatureRecipe", "Features", "Hit", "Label",
-    "LocalizeResult", "Outcome", "Progress", "Ranking", "RetrieveResult", "Sampling", "ScoreResult", "Scorer",
-    "Scores", "Segment", "VideoInfo", "VidlangError", "Watching", "__version__", "diff", "evaluate", "evaluate_anomaly",
-    "evaluate_background", "evaluate_localization", "evaluate_representation", "evaluate_retrieval", "extract",
-    "fame_mask", "fame_merge", "find_duplicates", "index", "iter_features", "load_encoder", "load_scorer",
-    "localize", "open_cache", "retrieve", "score", "score_features", "train", "train_fame", "train_tca",
-    "train_vadclip", "train_wtal", "watch",
+    "LocalizeResult", "Localizer", "Outcome", "Progress", "Ranking", "RetrieveResult", "Sampling", "ScoreResult",
+    "Scorer", "Scores", "Segment", "VideoInfo", "VidlangError", "Watching", "__version__", "diff", "evaluate",
+    "evaluate_anomaly", "evaluate_background", "evaluate_localization", "evaluate_representation",
+    "evaluate_retrieval", "extract", "fame_mask", "fame_merge", "find_duplicates", "index", "iter_features",
+    "load_encoder", "load_localizer", "load_scorer", "localize", "localize_features", "open_cache", "retrieve",
+    "score", "score_features", "train", "train_fame", "train_tca", "train_vadclip", "train_wtal", "watch",
 ]  # fmt: skip
 
 

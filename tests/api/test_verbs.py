@@ -232,6 +232,24 @@ def test_scorers_score_features_rows_and_streams_alike(place):
     assert scorer.events(expected, threshold=0.0)[0].segment.duration == pytest.approx(expected.seconds[-1, 1])
 
 
+def test_localizers_find_in_features_and_rows_what_localize_finds_in_the_video(place):
+    words = ["fire", "walking"]
+    [expected] = vidlang.localize(film(place), labels=words, workspace=place, plot=False, encoder="mini")
+    localizer = vidlang.load_localizer(labels=words, workspace=place)
+    [features] = vidlang.iter_features(film(place), workspace=place)
+    for found in (
+        localizer.localize(features),
+        vidlang.localize_features(features, localizer),
+        vidlang.localize_features(features, labels=words, workspace=place),
+        vidlang.localize_features(features.to_numpy(), localizer, seconds=features.seconds),
+    ):
+        assert np.allclose(found.curve, expected.curve, atol=1e-4)
+        assert [(each.label, each.segment) for each in found.detections] == [
+            (each.label, each.segment) for each in expected.detections
+        ]
+    assert localizer.class_names == tuple(words)
+
+
 def test_a_file_that_is_watched_has_the_scores_of_the_file(place):
     [expected] = vidlang.score(film(place), labels="fire", workspace=place, plot=False)
     watching = vidlang.watch(film(place), labels="fire", threshold=0.0, scores=True, delay=0.0, workspace=place)

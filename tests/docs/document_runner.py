@@ -51,6 +51,7 @@ UNTIL_THE_TEXT_SAYS = {
 """Lines of README.md that need what is not here, by patterns of how they begin."""
 INSTALLS = ("pip", "make", "git", "apt-get", "uv", "conda")
 """Programs that set something up, which no test does."""
+ADDRESS = re.compile(r"^(rtsps?|rtmp|udp|tcp|https?)://")
 PLACEHOLDER = re.compile(r"^[A-Z][A-Z_-]{2,}(\.\w+)?/?$|^\.\.\.$|…")
 COMMENT = re.compile(r"(?<=\s)#[^'\"]*$")
 SHELL = re.compile(r"[|<>;`&]|\$\(|\$\{?\w")
@@ -152,6 +153,8 @@ def _why_not(words: Sequence[str]) -> str:
         return "sets something up"
     if any(PLACEHOLDER.search(word) for word in words[1:]):
         return "has a placeholder"
+    if any(ADDRESS.match(word) for word in words[1:]):
+        return "needs an address that answers"
     if words[0] == "vidlang":
         starts = (start for start in PARSED_ONLY if tuple(words[1 : 1 + len(start)]) == start)
         return next((PARSED_ONLY[start] for start in starts if "--help" not in words), "")

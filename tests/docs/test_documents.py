@@ -13,7 +13,7 @@ Conventions of the documents:
   ``videos/fight`` (six films of three seconds each), ``labels.csv`` and ``pairs.csv`` of them, ``video.mp4``,
   ``camera.mp4`` and ``query.mp4``; other videos and folders that a command names are laid where it looks for them.
 - The encoder is ``mini`` unless a command names another. Trainings are cut to an epoch. Words in capitals (``NAME``)
-  stand for something, so their command is held against the options only.
+  stand for something, and addresses (``rtsp://…``) for somebody, so their commands are held against the options only.
 
 ``python tests/docs/test_documents.py --list`` prints all commands, and why some are not run.
 """
@@ -135,11 +135,12 @@ def test_what_a_document_says_wrongly_is_told(tmp_path, films, monkeypatch, text
 
 def test_what_is_not_run_says_why_and_what_is_run_has_its_files(tmp_path, films, monkeypatch):
     page = (
-        "```bash\nvidlang train fame videos/ --linear NAME\nls videos/fight/fight_00.mp4 && vidlang cache list\n```\n"
+        "```bash\nvidlang train fame videos/ --linear NAME\nvidlang watch rtsp://192.0.2.17/stream\n"
+        "ls videos/fight/fight_00.mp4 && vidlang cache list\n```\n"
         "```python\nhere = 'yard/gate.mp4'\n```\n```python\nassert open(here, 'rb').read(1) == b'\\0'\n```\n"
     )
     done = run_page(tmp_path, films, monkeypatch, page)
-    assert [each.skipped for each in done] == ["has a placeholder", "", "", "", ""]
+    assert [each.skipped for each in done] == ["has a placeholder", "needs an address that answers", "", "", "", ""]
 
 
 def main() -> None:

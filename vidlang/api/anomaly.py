@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from vidlang.api.common import (
@@ -20,9 +19,9 @@ from vidlang.api.common import (
     progress_of,
     words_of,
 )
-from vidlang.api.features import in_memory
+from vidlang.api.features import in_memory, rows_for
 from vidlang.api.results import ScoreResult
-from vidlang.core import BadInput, Detections, FeatureKey, FeatureRecipe, Features, Progress, Scores, VideoInfo
+from vidlang.core import Detections, FeatureRecipe, Features, Progress, Scores
 from vidlang.core.features import Crops, Pick, Precision
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions, find_inputs
@@ -136,21 +135,9 @@ class Scorer:
         Raises:
             BadInput: features of another recipe than this scorer reads.
         """
-        if not isinstance(features, Features):
-            features = _bare_rows(features, seconds, self.recipe)
-        self._check(features)
+        features = rows_for(self.recipe, features, seconds, any_sampling=self.made_by["method"] == "zero-shot")
         made_by = {**self.made_by, "recipe": features.key.recipe.to_dict()}
         return replace(scores_of(features, self.scorer), made_by=made_by)
-
-    def _check(self, features: Features) -> None:
-        """Trained heads read one recipe; words can be compared with all rows of their encoder."""
-        mine, theirs = self.recipe, features.key.recipe
-        same_space = (mine.encoder, mine.revision, mine.features) == (theirs.encoder, theirs.revision, theirs.features)
-        if theirs != mine and not (same_space and self.made_by["method"] == "zero-shot"):
-            raise BadInput(
-                f"{features.key.video_id} has features of {theirs.name} ({theirs.fingerprint}), but {mine.name} "
-                f"({mine.fingerprint}) is read here. Extract them so, or train on these."
-            )
 
     def events(self, scores: Scores, threshold: float | None = None, min_seconds: float = 0.0) -> Detections:
         """Runs of snippets at or above the threshold (None: that of the scorer), each with its likeliest class."""
@@ -231,22 +218,3 @@ def score_features(
     encoder = features.key.recipe.encoder if isinstance(features, Features) and labels is not None else None
     scorer = load_scorer(checkpoint, labels=labels, branch=branch, encoder=encoder, device=device, workspace=workspace)
     return scorer.score(features, seconds)
-
-
-def _bare_rows(values: ArrayLike, seconds: ArrayLike | None, recipe: FeatureRecipe) -> Features:
-    """Rows without a video, as one that is called ``array``."""
-    rows = np.asarray(values)
-    rows = rows if rows.dtype == np.float16 else rows.astype(np.float32)
-    if rows.ndim not in (2, 3):
-        raise ValueError(f"features are [T, D], or [K, T, D] with crops, got shape {rows.shape}")
-    num_rows, sampling = rows.shape[-2], recipe.sampling
-    edges = np.arange(num_rows + 1, dtype=np.int64)
-    frames = np.stack([edges[:-1], edges[1:]], axis=1) * (sampling.stride if sampling.fps is None else 1)
-    step = 1.0 if sampling.fps is None else 1 / sampling.fps
-    times = np.stack([edges[:-1], edges[1:]], axis=1) * step
-    if seconds is not None:
-        times = np.asarray(seconds, dtype=np.float64)
-    duration = float(times[-1, 1]) if num_rows else 0.0
-    last = int(frames[-1, 1]) if num_rows else 0
-    video = VideoInfo("array", last, duration, last / duration if duration else 0.0, (0, 0))
-    return Features(FeatureKey(video.id, recipe), video, rows, frames, times)

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from vidlang.api.common import Paths, ProgressLike, WorkspaceLike, paths_of, place_of, progress_of
 from vidlang.api.results import ExtractResult
-from vidlang.core import FeatureKey, FeatureRecipe, Features, Progress
+from vidlang.core import BadInput, FeatureKey, FeatureRecipe, Features, Progress, VideoInfo
 from vidlang.core.features import Borders, Colour, Crops, Dtype, Pick, Precision, Preprocess, RowKind
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
@@ -159,6 +162,49 @@ def in_memory(
                 logger.warning("failed: %s", outcome.error)
             else:
                 raise outcome.error
+
+
+def rows_for(
+    recipe: FeatureRecipe, features: Features | ArrayLike, seconds: ArrayLike | None, *, any_sampling: bool
+) -> Features:
+    """Features in memory as what reads ``recipe`` takes them.
+
+    features: or rows [T, D], or [K, T, D] with K crops
+    seconds: [T, 2], where they are bare rows; without them each row lasts as the recipe says, or a second
+    any_sampling: rows of the same encoder do, as for words; a trained head reads one recipe
+
+    Raises:
+        BadInput: features of another recipe.
+    """
+    if not isinstance(features, Features):
+        return _bare_rows(features, seconds, recipe)
+    theirs = features.key.recipe
+    same_space = all(getattr(recipe, name) == getattr(theirs, name) for name in ("encoder", "revision", "features"))
+    if theirs != recipe and not (any_sampling and same_space):
+        raise BadInput(
+            f"{features.key.video_id} has features of {theirs.name} ({theirs.fingerprint}), but {recipe.name} "
+            f"({recipe.fingerprint}) is read here. Extract them so, or train on these."
+        )
+    return features
+
+
+def _bare_rows(values: ArrayLike, seconds: ArrayLike | None, recipe: FeatureRecipe) -> Features:
+    """Rows without a video, as one that is called ``array``."""
+    rows = np.asarray(values)
+    rows = rows if rows.dtype == np.float16 else rows.astype(np.float32)
+    if rows.ndim not in (2, 3):
+        raise ValueError(f"features are [T, D], or [K, T, D] with crops, got shape {rows.shape}")
+    num_rows, sampling = rows.shape[-2], recipe.sampling
+    edges = np.arange(num_rows + 1, dtype=np.int64)
+    frames = np.stack([edges[:-1], edges[1:]], axis=1) * (sampling.stride if sampling.fps is None else 1)
+    step = 1.0 if sampling.fps is None else 1 / sampling.fps
+    times = np.stack([edges[:-1], edges[1:]], axis=1) * step
+    if seconds is not None:
+        times = np.asarray(seconds, dtype=np.float64)
+    duration = float(times[-1, 1]) if num_rows else 0.0
+    last = int(frames[-1, 1]) if num_rows else 0
+    video = VideoInfo("array", last, duration, last / duration if duration else 0.0, (0, 0))
+    return Features(FeatureKey(video.id, recipe), video, rows, frames, times)
 
 
 def load_encoder(

@@ -234,7 +234,7 @@ class LocalizeReport:
 
 
 @dataclass(frozen=True)
-class _Localizer:
+class Localizer:
     """A way from features to curves, and all that must be said about it."""
 
     recipe: FeatureRecipe
@@ -267,7 +267,7 @@ def localize(
     files: dict[str, Path] = {}
     prior = options.prior()
     motion = prior.open(cache, files, extraction.frame_rate) if prior else None
-    localizer = _make_localizer(workspace, options, changes or RecipeChanges(), progress)
+    localizer = make_localizer(workspace, options, changes or RecipeChanges(), progress)
     reading = proposal_options(options.proposals, **options.changes)
     only = wanted_videos(options.manifest, options.split)
     if options.cached:
@@ -296,17 +296,11 @@ def localize(
             if outcome.status != "failed" and predictor is not None:
                 try:
                     features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
-                    curves = curves_of(features, predictor, localizer.config, second)
-                    curve, score = curves.of(localizer.branch, options.weight)
                     weights = motion.of(features) if motion is not None else None
-                    if weights is not None:
-                        curve = (curve * weights[:, None]).astype(np.float32)
-                    detections = detections_of(features, curve, score, localizer.class_names, reading)
-                    found.append(
-                        LocalizedVideo(
-                            features.video, features.seconds, curve, score, detections, features.frames, weights
-                        )
+                    read = localized(
+                        features, localizer, predictor, second, reading, weight=options.weight, motion=weights
                     )
+                    found.append(read)
                     outcomes[index] = replace(outcome, status="done")
                 except VidlangError as error:
                     outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
@@ -320,6 +314,31 @@ def localize(
         return report
     _write(report)
     return show_segments(report, options, extraction.frame_rate, progress)
+
+
+def localized(
+    features: Features,
+    localizer: Localizer,
+    predictor: Predictor | ZeroShotPredictor,
+    second: SecondFeatures | None,
+    reading: ProposalOptions,
+    *,
+    weight: float = 0.5,
+    motion: NDArray[np.float32] | None = None,
+) -> LocalizedVideo:
+    """Curve and segments of one video.
+
+    motion: [T] in [0, 1], which the curve is multiplied by
+
+    Raises:
+        MissingFeatures: the model reads a second encoder, whose features of this video are not in the cache.
+    """
+    curves = curves_of(features, predictor, localizer.config, second)
+    curve, score = curves.of(localizer.branch, weight)
+    if motion is not None:
+        curve = (curve * motion[:, None]).astype(np.float32)
+    detections = detections_of(features, curve, score, localizer.class_names, reading)
+    return LocalizedVideo(features.video, features.seconds, curve, score, detections, features.frames, motion)
 
 
 def curves_of(
@@ -365,9 +384,14 @@ def detections_of(
     )
 
 
-def _make_localizer(
+def make_localizer(
     workspace: Workspace, options: LocalizeOptions, changes: RecipeChanges, progress: Progress
-) -> _Localizer:
+) -> Localizer:
+    """What ``options`` ask for: a trained head, or words.
+
+    Raises:
+        BadInput, UnknownName, BadCheckpoint, EncoderUnavailable: there is no such thing, or it does not fit.
+    """
     registry = ModelRegistry(workspace.models_dir)
     if options.labels is not None:
         return _zero_shot(workspace, options, options.labels, changes, progress)
@@ -379,9 +403,7 @@ def _make_localizer(
     return _trained(registry.find("wtal", options.checkpoint), options, changes, progress)
 
 
-def _trained(
-    checkpoint: Checkpoint, options: LocalizeOptions, changes: RecipeChanges, progress: Progress
-) -> _Localizer:
+def _trained(checkpoint: Checkpoint, options: LocalizeOptions, changes: RecipeChanges, progress: Progress) -> Localizer:
     from vidlang.methods.wtal.predict import Predictor
 
     if changes != RecipeChanges():
@@ -408,7 +430,7 @@ def _trained(
         "weight": options.weight,
         **honesty(name),
     }
-    return _Localizer(
+    return Localizer(
         recipe,
         load,
         config,
@@ -426,7 +448,7 @@ def _zero_shot(
     labels: tuple[str, ...],
     changes: RecipeChanges,
     progress: Progress,
-) -> _Localizer:
+) -> Localizer:
     from vidlang.methods.wtal.predict import ZeroShotPredictor
 
     recipe = make_recipe(workspace.settings, changes)
@@ -448,7 +470,7 @@ def _zero_shot(
         "branch": "vlp",
         **honesty(name),
     }
-    return _Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
+    return Localizer(recipe, load, config, labels, predictor, "vlp", None, made_by)
 
 
 def _write(report: LocalizeReport) -> None:
