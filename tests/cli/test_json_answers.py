@@ -133,6 +133,13 @@ def test_answers_about_what_is_kept(vidlang, cached, words, name):
     assert check(json.loads(answer.out)) == name
 
 
+def test_an_approximate_index_is_built_ahead_and_told_about(vidlang, cached):
+    pytest.importorskip("faiss", reason='needs faiss: pip install "vidlang[ann]"')
+    answer = vidlang("index", "build", "--blank-frames", "keep", "--approximate", "auto", "--memory", "50", "--json")
+    assert answer.code == 0 and check(json.loads(answer.out)) == "index_update"
+    assert "approximate index: hnsw over" in answer.err
+
+
 def test_features_that_come_and_are_compared(vidlang, cached):
     np.save(cached / "x.npy", np.ones((3, find_encoder("mini").dim), np.float32))  # type: ignore[union-attr]
     words = ("cache", "import", "x.npy", "--encoder", "mini", "--stride", "16", "--fps", "25")
