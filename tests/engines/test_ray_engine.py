@@ -120,6 +120,19 @@ def test_entries_are_those_of_the_local_engine_with_a_worker_killed(engine, vide
     choice = EncoderChoice("mini", recipe.precision, "cpu", recipe.features, torch.get_num_threads())
     plain = by_ray(engine, choice)
 
+    class Deadly:
+        """A stage that kills its own process when it is first asked for; a local class travels by value."""
+
+        def __init__(self, load_stage, mark: Path) -> None:
+            self.load_stage, self.mark = load_stage, mark
+
+        def __call__(self):
+            if not self.mark.exists():
+                self.mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
+            return self.load_stage()
+
     def deadly(num_crops, batch_size):
         return Deadly(plain.load_stage(num_crops, batch_size), tmp_path / "encoder-killed")
 
@@ -129,17 +142,3 @@ def test_entries_are_those_of_the_local_engine_with_a_worker_killed(engine, vide
     assert status == {"a.mp4": "done", "b.mp4": "done", "sub/c.mp4": "done", "torn.mp4": "failed"}
     files = {path.relative_to(local.root): path.read_bytes() for path in local.root.rglob("*") if path.is_file()}
     assert {p.relative_to(far.root): p.read_bytes() for p in far.root.rglob("*") if p.is_file()} == files
-
-
-class Deadly:
-    """A stage that kills its own process when it is first asked for anything."""
-
-    def __init__(self, load_stage, mark: Path) -> None:
-        self.load_stage, self.mark = load_stage, mark
-
-    def __call__(self):
-        if not self.mark.exists():
-            self.mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)
-        return self.load_stage()

@@ -14,7 +14,9 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -65,6 +67,7 @@ class RayEngine:
         self.options = options or RayOptions()
         self.decoders, self.encoders, self.gpus_per_encoder = 1, 1, 0.0
         self._connected = self._started = False
+        self._reason = "killed, out of memory, or a crash of a decoder"
 
     def __enter__(self) -> RayEngine:
         return self
@@ -80,7 +83,8 @@ class RayEngine:
             return self
         ray, options = _ray(), self.options
         if not ray.is_initialized():
-            _start(ray, options)
+            with _errors_unseen():
+                _start(ray, options)
             self._started = True
         self._connected = True
         try:
@@ -136,7 +140,7 @@ class RayEngine:
             if not pending:
                 return
         for number, job in pending.items():
-            yield Finished(job, errors.get(number) or _died(self.options.retries + 1))
+            yield Finished(job, errors.get(number) or _died(self.options.retries + 1, self._reason))
 
     def _one_pass(
         self,
@@ -147,11 +151,34 @@ class RayEngine:
     ) -> Iterator[tuple[int, Event[Job]]]:
         """(number, event) in the order of each job. A job whose worker died, and died again, has no ``Finished``."""
         import ray
-        from ray.data import ActorPoolStrategy
 
         orders = {number: _Order() for number in jobs}
         rows = [{"job": number, "data": pickle.dumps(job)} for number, job in jobs.items()]
         _set_up_context()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of ray_remote_args_fn, which has no successor yet
+            data = self._pipeline(ray, rows, produce, load_stage, group)
+        try:
+            for table in data.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for number, index, item in _unpacked(table):
+                    for event in orders[number].take(index, item, jobs[number]):
+                        yield number, event
+        except ray.exceptions.RayError as error:  # what is left is for the next pass
+            logger.info("Ray gave up on a pass", exc_info=error)
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
+            self._reason = said[-1] if said else type(error).__name__
+
+    def _pipeline(
+        self,
+        ray: Any,
+        rows: Sequence[Mapping[str, Any]],
+        produce: Callable[[Any], Iterator[Any]],
+        load_stage: Callable[[], Stage],
+        group: int,
+    ) -> Any:
+        """Jobs → decoders → encoders, lazily."""
+        from ray.data import ActorPoolStrategy
+
         data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
         data = data.map_batches(
             _Decoder,
@@ -172,13 +199,7 @@ class RayEngine:
             num_gpus=self.gpus_per_encoder,
             ray_remote_args_fn=_once_more,
         )
-        try:
-            for table in data.iter_batches(batch_size=None, batch_format="pyarrow"):
-                for number, index, item in _unpacked(table):
-                    for event in orders[number].take(index, item, jobs[number]):
-                        yield number, event
-        except ray.exceptions.RayError as error:  # what is left is for the next pass
-            logger.warning("Ray gave up on a pass: %s", str(error).splitlines()[0] if str(error) else error)
+        return data
 
 
 def _once_more() -> dict[str, Any]:
@@ -286,10 +307,10 @@ def _portable(error: Exception) -> Exception:
     return VidlangError(str(error)) if isinstance(error, VidlangError) else RuntimeError(f"{error!r}")
 
 
-def _died(times: int) -> VidlangError:
+def _died(times: int, reason: str) -> VidlangError:
     return VidlangError(
-        f"The process that worked on it died {times} times (killed, out of memory, or a crash of a decoder). Try the "
-        "video alone: vidlang extract VIDEO --engine local"
+        f"A process that worked on it died {times} times ({reason}). Try the video alone: vidlang extract VIDEO "
+        "--engine local"
     )
 
 
@@ -324,6 +345,19 @@ def _start(ray: Any, options: RayOptions) -> None:
         raise BadInput(
             f"There is no Ray cluster at {options.address} that this process can join. Start one with: ray start --head"
         ) from cause
+
+
+@contextmanager
+def _errors_unseen() -> Iterator[None]:
+    """Ray's start writes to the process's stderr what nobody asked for; what goes wrong is raised besides."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _set_up_context() -> None:
