@@ -48,7 +48,9 @@ class Table:
     def time(self, name: str, work: Callable[[], object], fact: str = "") -> None:
         wall, cpu = time.perf_counter(), _cpu()
         work()
-        self.runs.setdefault(name, []).append((time.perf_counter() - wall, _cpu() - cpu))
+        took = time.perf_counter() - wall, _cpu() - cpu
+        self.runs.setdefault(name, []).append(took)
+        print(f"{name}: {took[0]:.2f} s, CPU {took[1]:.2f} s", file=sys.stderr, flush=True)  # each run, as it ends
         self.facts[name] = fact
 
     def lines(self) -> Iterator[str]:
