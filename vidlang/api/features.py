@@ -6,19 +6,21 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidlang.api.common import Paths, ProgressLike, WorkspaceLike, paths_of, place_of, progress_of
+from vidlang.api.common import PathLike, Paths, ProgressLike, WorkspaceLike, paths_of, place_of, progress_of
 from vidlang.api.results import ExtractResult
 from vidlang.core import BadInput, FeatureKey, FeatureRecipe, Features, Progress, VideoInfo
 from vidlang.core.features import Borders, Colour, Crops, Dtype, Pick, Precision, Preprocess, RowKind
+from vidlang.core.shares import Share
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
 from vidlang.workflows.extract import extract as run
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+from vidlang.workflows.workspace import open_cache as open_any_cache
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
@@ -45,7 +47,15 @@ def extract(
     frame_rate: float | None = None,
     overwrite: bool = False,
     batch_size: int = 32,
+    batches: Literal["video", "mixed"] | None = None,
     workers: int | None = None,
+    shard: str | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    decoders: int | None = None,
+    encoders: int | None = None,
+    gpus_per_encoder: float | None = None,
+    cache: PathLike | None = None,
     device: str | None = None,
     workspace: WorkspaceLike = None,
     progress: ProgressLike = False,
@@ -54,6 +64,11 @@ def extract(
 
     The result is read video by video: ``for features in extract("videos/")`` keeps one in memory at a time. A video
     that fails is in ``.failed`` with its reason, and the others are kept.
+
+    batches: ``video``: rows follow from the video alone; ``mixed``: batches span videos, last digits vary
+    shard: ``"3/64"``: only that share of the videos, by their ids
+    engine: with ``"ray"`` also address, decoders, encoders and gpus_per_encoder of a cluster
+    cache: a URL, folder or packed file in place of the workspace's cache
 
     Raises:
         BadInput, UnknownName, EncoderUnavailable: nothing can be extracted at all.
@@ -75,12 +90,23 @@ def extract(
         motion=motion,
     )
     recipe = make_recipe(place.settings, changes)
-    load = encoder_loader(
-        encoder or place.settings.encoder, recipe.precision, device or place.settings.device, told, recipe.features
+    name, device = encoder or place.settings.encoder, device or place.settings.device
+    store = open_any_cache(place, None if cache is None else str(cache))
+    share = None if shard is None else Share.parse(shard)
+    options = ExtractOptions(
+        batch_size, workers, overwrite, frame_rate, None if batches is None else batches == "mixed"
     )
-    cache = FeatureCache(place.cache_dir)
-    options = ExtractOptions(batch_size, workers, overwrite, frame_rate)
-    return ExtractResult(run(paths_of(paths), cache, recipe, load, options, told), cache)
+    cluster = (address, decoders, encoders, gpus_per_encoder)
+    if engine == "ray":
+        from vidlang.workflows.extract_cluster import RayOptions, extract_by_ray
+
+        asked = RayOptions(*cluster)
+        report = extract_by_ray(paths_of(paths), store, recipe, name, device, asked, options, told, share=share)
+        return ExtractResult(report, store)
+    if any(value is not None for value in cluster):
+        raise BadInput('address, decoders, encoders and gpus_per_encoder go with engine="ray".')
+    load = encoder_loader(name, recipe.precision, device, told, recipe.features)
+    return ExtractResult(run(paths_of(paths), store, recipe, load, options, told, share=share), store)
 
 
 def iter_features(

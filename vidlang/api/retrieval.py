@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +22,7 @@ from vidlang.core import BadInput
 from vidlang.core.features import Borders, Colour, Pick, Precision, RowKind
 from vidlang.workflows.duplicates import find_duplicates as run_duplicates
 from vidlang.workflows.extract import ExtractOptions
-from vidlang.workflows.gallery import GalleryOptions, open_gallery
+from vidlang.workflows.gallery import GalleryOptions, open_approximate, open_gallery
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.retrieve import RetrieveOptions
 from vidlang.workflows.retrieve import retrieve as run
@@ -36,6 +37,7 @@ Similarity = Literal["overlap", "chamfer", "symmetric", "top-k", "cosine", "comp
 Whitening = Literal["auto", "none", "center", "whiten"]
 BlankFrames = Literal["weigh-less", "keep"]
 IndexDtype = Literal["float32", "bfloat16", "float16"]
+Approximate = Literal["auto", "hnsw", "ivf", "ivf-pq"]
 
 
 def retrieve(
@@ -208,6 +210,8 @@ def index(
     colour: Colour | None = None,
     motion: str | None = None,
     precision: Precision | None = None,
+    approximate: Approximate | None = None,
+    memory: int | None = None,
     device: str | None = None,
     workspace: WorkspaceLike = None,
     progress: ProgressLike = False,
@@ -215,6 +219,7 @@ def index(
     """Brings the retrieval index up to the cache (``vidlang index update``), or makes it anew (``index build``).
 
     rebuild: make it anew    prune: remove videos that are no longer in the cache
+    approximate: build an approximate index, too    memory: for it at a time, in MB; None: as much as the system gives
 
     Raises:
         MissingFeatures: the cache has no videos of the recipe, and the index none either.
@@ -241,7 +246,18 @@ def index(
         colour=colour,
         motion=motion,
     )
-    _, report = open_gallery(place, options, recipe, progress_of(progress), rebuild=rebuild, prune=prune)
+    told = progress_of(progress)
+    gallery, report = open_gallery(place, options, recipe, told, rebuild=rebuild, prune=prune)
+    if approximate is not None:
+        built = open_approximate(
+            gallery.index,
+            SearchOptions().shortlist,
+            told,
+            kind=None if approximate == "auto" else approximate,
+            memory=None if memory is None else memory * 1_000_000,
+            rebuild=True,
+        )
+        report = replace(report, notes=(*report.notes, f"approximate index: {built.line()}"))
     return report
 
 
