@@ -34,21 +34,6 @@ SHORTER = {
     ("train", "fame"): {"--epochs": "1", "--min-batches": "1"},
 }  # fmt: skip
 """Trainings are cut short; what a document says itself is replaced where it says more than two."""
-UNTIL_THE_TEXT_SAYS = {
-    r"vidlang eval anomaly$": "asks for labels of the videos that were scored before",
-    "vidlang cache import UCFClipFeatures/": "needs published features",
-    "vidlang cache compare Abuse/": "needs published features",
-    "vidlang datasets import": "needs published annotations",
-    "vidlang train vadclip --preset ucf-crime": "needs published annotations",
-    "vidlang models import": "needs published weights",
-    r"vidlang score --cached '\*' --manifest ucf": "needs published annotations",
-    "vidlang eval anomaly --manifest ucf.csv": "needs published annotations",
-    "vidlang extract frames/ --encoder resnet50": "needs the network once",
-    "vidlang train tca --preset paper --pairs vcdb.json": "needs published annotations",
-    r"vidlang retrieve --cached '\*' --encoder resnet50": "needs the network once",
-    "vidlang eval retrieval --truth fivr.json": "needs published annotations",
-}
-"""Lines of README.md that need what is not here, by patterns of how they begin."""
 INSTALLS = ("pip", "make", "git", "apt-get", "uv", "conda")
 """Programs that set something up, which no test does."""
 ADDRESS = re.compile(r"^(rtsps?|rtmp|udp|tcp|https?)://")
@@ -120,7 +105,7 @@ def _run_command(text: str, command: Command, block: Block, stage: Stage) -> Don
     if not words:
         return Done(text)
     _check_vidlang(words, block)
-    reason = block.reason or _why_not(words) or (_of_readme(text) if block.document == "README.md" else "")
+    reason = block.reason or _why_not(words)
     if reason:
         if words[0] == "make":
             _check_target(words, block)
@@ -159,10 +144,6 @@ def _why_not(words: Sequence[str]) -> str:
         starts = (start for start in PARSED_ONLY if tuple(words[1 : 1 + len(start)]) == start)
         return next((PARSED_ONLY[start] for start in starts if "--help" not in words), "")
     return ""
-
-
-def _of_readme(text: str) -> str:
-    return next((reason for start, reason in UNTIL_THE_TEXT_SAYS.items() if re.match(start, text)), "")
 
 
 def _check_target(words: Sequence[str], block: Block) -> None:
