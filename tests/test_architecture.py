@@ -116,7 +116,8 @@ LIGHT_COMMANDS = [
     ["diff", "--help"], ["fame", "mask", "--help"], ["fame", "weights", "--help"], ["train", "fame", "--help"],
     ["eval", "representation", "--help"], ["eval", "background", "--help"], ["demo", "--help"],
     ["eval", "localization", "--help"], ["cache", "map", "--help"], ["cache", "matrix", "--help"],
-    ["cache", "attention", "--help"], ["watch", "--help"], ["browse", "--help"], ["init", "--help"],
+    ["cache", "attention", "--help"], ["watch", "--help"],
+    ["plan", "--help"], ["browse", "--help"], ["init", "--help"],
     ["doctor", "--help"], ["config"], ["schema"], ["schema", "scores"],
 ]  # fmt: skip
 

@@ -22,7 +22,8 @@ class TcaConfig:
     """Everything that decides a TCA model and its training. The defaults are the preset ``custom``.
 
     ``paper`` and ``code`` differ in dropout, window, crop_starts, loss, temperature and bank_order. The distributed
-    figures of both (several processes that gather their keys) have no option: there is one process.
+    figures of both (several processes that gather their keys) have no option: processes share a
+    step whose size is ``batch_size``.
     Evaluation always reads whole videos, as the paper says; the published code cuts a random window out of long ones.
     """
 
