@@ -107,7 +107,7 @@ def test_videos_of_one_batch_keep_their_own_weights(moving, cache, encoder, tmp_
 
 
 def test_a_video_that_fails_half_way_takes_its_weights_along(moving, cache, encoder, tmp_path, monkeypatch):
-    """The film is a batch of four rows and one of one; of the six rows of the other four are encoded, the fifth fails."""
+    """The film is a batch of four rows and one of one; of six rows of the other four are encoded, the fifth fails."""
     film(tmp_path / "videos" / "b.mp4", 40)
     wanted = recipe(sampling=Sampling(stride=8))
     alone = type(cache)(tmp_path / "alone")
