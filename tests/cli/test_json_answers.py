@@ -24,11 +24,13 @@ PAGE = ROOT.parent / "docs" / "json.md"
 INTERNAL = {
     "activitynet": "the JSON of ActivityNet, with our version in its field 'version'",
     "ann": "an index file that vidlang alone reads",
+    "ann_recall": "an index file that vidlang alone reads",
     "checkpoint": "the format of a checkpoint, in store/checkpoints.py",
     "demo": "what a folder of the demo was made with",
     "features": "the kind of a packed cache, no JSON",
     "index": "an index file that vidlang alone reads",
     "index_part": "an index file that vidlang alone reads",
+    "vectors": "exported vectors: their layout stands in docs/formats.md",
     "index_state": "an index file that vidlang alone reads",
     "rejected": "a list that vidlang alone reads",
     "train_state": "what going on with a training needs",
