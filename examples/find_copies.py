@@ -23,7 +23,9 @@ RECIPE = RecipeChanges(fps=2.0, borders="crop", colour="grey")
 def scenes(light: str, seed: int) -> Iterator[np.ndarray]:
     """Four places, three seconds each."""
     for place in range(4):
-        plan = plan_video("normal", seed=4 * seed + place, seconds=3.0, frame_rate=RATE, size=(72, 96), lights=(light,))
+        plan = plan_video(
+            "normal", seed=4 * seed + place, seconds=3.0, frame_rate=RATE, size=(144, 192), lights=(light,)
+        )
         yield from render(plan)
 
 

@@ -37,7 +37,7 @@ def test_regions_and_cropped_borders_lie_beside_pooled_rows(vidlang, boxed, tmp_
         (features.key.recipe.features, features.key.recipe.borders): features.values.shape
         for features in map(FeatureCache(tmp_path / ".vidlang" / "cache").get, FeatureCache(".vidlang/cache").keys())
     }
-    assert widths == {("pooled", "keep"): (2, 256), ("regions", "keep"): (2, 1024), ("regions", "crop"): (2, 1024)}
+    assert widths == {("pooled", "keep"): (2, 256), ("regions", "keep"): (2, 472), ("regions", "crop"): (2, 472)}
 
 
 def test_the_settings_file_says_it_for_every_run(vidlang, boxed, tmp_path):

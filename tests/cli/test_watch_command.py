@@ -96,6 +96,7 @@ def test_a_fifo_written_in_real_time_is_told_of_at_once_and_its_reader_may_go(fi
                     goes_on.wait(60)
 
     options = ["--scores", "--delay", "0", "--status", "0", "--ffmpeg", "analyzeduration=100000", "--timeout", "60"]
+    options += ["--threshold", "1"]  # scores alone, no events between them
     command = [sys.executable, "-m", "vidlang", "watch", str(fifo), *WORDS, *options]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stdout is not None and run.stderr is not None

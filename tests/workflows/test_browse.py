@@ -285,6 +285,8 @@ def test_moments_are_seconds(films, site_of, t):
 
 
 def test_a_video_that_is_not_at_hand_says_so(films, site_of):
+    (path,) = films.rglob("plays.mp4")
+    path.unlink()
     site = site_of()
     page = get(site, "/video", id="plays.mp4")
     assert "not at hand" in page and "--videos DIR" in page and "<video" not in page and "<img" not in page
