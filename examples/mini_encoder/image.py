@@ -70,11 +70,12 @@ def schedule(peak: float, share: float) -> float:
     return peak * min(1.0, share / 0.03 + 0.02) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def train(eyes: Eyes, crops: Crops, minutes: float, peak: float, size: int, keep: Path) -> int:
+def train(eyes: Eyes, crops: Crops, minutes: float, peak: float, size: int) -> int:
+    """Runs for so many minutes; returns the steps."""
     parameters = [p for p in eyes.tower.parameters() if p.requires_grad]
     optimiser = optimiser_of(parameters, peak)
     eyes.train()
-    began = saved = time.monotonic()
+    began = time.monotonic()
     steps, average = 0, 0.0
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
         for group in optimiser.param_groups:
@@ -88,10 +89,6 @@ def train(eyes: Eyes, crops: Crops, minutes: float, peak: float, size: int, keep
         steps += 1
         if steps % 25 == 0:
             logger.info("%4.1f %% step %d loss %.3f", 100 * share, steps, average)
-        if time.monotonic() - saved > 120:
-            torch.save(eyes.tower.state_dict(), keep)
-            saved = time.monotonic()
-    torch.save(eyes.tower.state_dict(), keep)
     return steps
 
 
@@ -116,7 +113,6 @@ def main() -> None:
     parser.add_argument("--peak", type=float, default=1e-4, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=40)
     parser.add_argument("--share", type=float, default=0.25, help="of the way from the teacher's weights to keep")
-    parser.add_argument("--resume", type=Path, help="weights of the tower to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -125,14 +121,12 @@ def main() -> None:
     teacher = load_teacher(args.models)
     model = build_model(CLIPTokenizer.from_pretrained(args.out), args.seed)
     take_teachers_eyes(model, teacher)
-    if args.resume:
-        model.vision_model.load_state_dict(torch.load(args.resume, weights_only=True))
     crops = Crops(args.work, args.seed)
     features = torch.from_numpy(crops.features).float()
     eyes = Eyes(model.vision_model, teacher.classifier, features.mean(0), features.std(0) + 0.05)
     logger.info("%d crops", len(crops))
     before = {name: value.clone() for name, value in eyes.tower.state_dict().items()}
-    steps = train(eyes, crops, args.minutes, args.peak, args.batch, args.work / "tower.pt")
+    steps = train(eyes, crops, args.minutes, args.peak, args.batch)
     torch.save(between(before, eyes.tower.state_dict(), args.share), args.work / "tower.pt")
     logger.info("%d steps of %d crops in %.0f minutes", steps, args.batch, args.minutes)
 
