@@ -13,16 +13,17 @@ from vidlang.api.common import (
     Paths,
     ProgressLike,
     WorkspaceLike,
+    name_of,
     path_of,
     paths_of,
     place_of,
     progress_of,
-    words_of,
 )
 from vidlang.api.features import in_memory, rows_for
 from vidlang.api.results import ScoreResult
 from vidlang.core import Detections, FeatureRecipe, Features, Progress, Scores
 from vidlang.core.features import Crops, Pick, Precision
+from vidlang.core.words import words_of
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions, find_inputs
 from vidlang.workflows.recipe import RecipeChanges
@@ -76,7 +77,7 @@ def score(
     """
     place = place_of(workspace)
     options = ScoreOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         labels=words_of(labels),
         branch=branch,
         threshold=threshold,
@@ -185,7 +186,7 @@ def load_scorer(
     """
     place, told = place_of(workspace), progress_of(progress)
     options = ScoreOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         labels=words_of(labels),
         branch=branch,
         threshold=threshold,

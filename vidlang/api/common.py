@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -44,12 +44,9 @@ def path_of(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def words_of(words: str | Iterable[str] | None) -> tuple[str, ...] | None:
-    """``"fire, fighting"`` or ``["fire", "fighting"]``; None stays None."""
-    if words is None:
-        return None
-    parts = words.split(",") if isinstance(words, str) else words
-    return tuple(part.strip() for part in parts if part.strip())
+def name_of(checkpoint: PathLike | None) -> str | None:
+    """A name or a folder, as what looks for checkpoints takes it."""
+    return None if checkpoint is None else str(checkpoint)
 
 
 def progress_of(progress: ProgressLike) -> Progress:

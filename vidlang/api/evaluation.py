@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from vidlang.api.common import PathLike, Paths, ProgressLike, WorkspaceLike, path_of, paths_of, place_of, progress_of
+from vidlang.api.common import (
+    PathLike,
+    Paths,
+    ProgressLike,
+    WorkspaceLike,
+    name_of,
+    path_of,
+    paths_of,
+    place_of,
+    progress_of,
+)
 from vidlang.core import UnknownName
 
 if TYPE_CHECKING:
@@ -150,7 +160,7 @@ def evaluate_representation(
 
     place = place_of(workspace)
     options = RepresentationOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         manifest=path_of(manifest),
         test_fraction=test_fraction,
         center=center,
@@ -200,7 +210,7 @@ def evaluate_background(
     place = place_of(workspace)
     masks: dict[str, Any] = {"method": method, "beta": beta}
     options = BackgroundOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         manifest=path_of(manifest),
         split=split,
         normal=normal,

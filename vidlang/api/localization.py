@@ -13,16 +13,17 @@ from vidlang.api.common import (
     Paths,
     ProgressLike,
     WorkspaceLike,
+    name_of,
     path_of,
     paths_of,
     place_of,
     progress_of,
-    words_of,
 )
 from vidlang.api.features import rows_for
 from vidlang.api.results import LocalizeResult
 from vidlang.core import FeatureRecipe, Features
 from vidlang.core.features import Pick, Precision
+from vidlang.core.words import words_of
 from vidlang.methods.wtal.proposals import ProposalOptions, proposal_options
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.workflows.extract import ExtractOptions
@@ -87,7 +88,7 @@ def localize(
     """
     place = place_of(workspace)
     options = LocalizeOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         labels=words_of(labels),
         branch=branch,
         weight=weight,
@@ -180,7 +181,7 @@ def load_localizer(
     """
     place = place_of(workspace)
     options = LocalizeOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         labels=words_of(labels),
         branch=branch,
         weight=weight,

@@ -15,8 +15,8 @@ from vidlang.api.common import (
     paths_of,
     place_of,
     progress_of,
-    words_of,
 )
+from vidlang.core.words import words_of
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.workflows.diff import DiffOptions, MotionOptions
 from vidlang.workflows.diff import diff as run_diff

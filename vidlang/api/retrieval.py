@@ -12,6 +12,7 @@ from vidlang.api.common import (
     Paths,
     ProgressLike,
     WorkspaceLike,
+    name_of,
     path_of,
     paths_of,
     place_of,
@@ -20,6 +21,7 @@ from vidlang.api.common import (
 from vidlang.api.results import RetrieveResult
 from vidlang.core import BadInput
 from vidlang.core.features import Borders, Colour, Pick, Precision, RowKind
+from vidlang.core.words import bytes_of
 from vidlang.workflows.duplicates import find_duplicates as run_duplicates
 from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.gallery import GalleryOptions, open_approximate, open_gallery
@@ -99,7 +101,7 @@ def retrieve(
         texts=(text,) if isinstance(text, str) else tuple(text or ()),
         cached=cached,
         gallery=GalleryOptions(
-            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint=name_of(checkpoint),
             whitening=whitening,
             num_components=components,
             skip_start=skip_start,
@@ -113,7 +115,7 @@ def retrieve(
             shortlist=shortlist,
             threshold=threshold,
             segments=segments,
-            memory=None if memory is None else memory * 1_000_000,
+            memory=bytes_of(memory),
         ),
         comparator=path_of(comparator),
         background=background,
@@ -174,7 +176,7 @@ def find_duplicates(
     place = place_of(workspace)
     options = RetrieveOptions(
         gallery=GalleryOptions(
-            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint=name_of(checkpoint),
             whitening=whitening,
             num_components=components,
             skip_start=skip_start,
@@ -227,7 +229,7 @@ def index(
     """
     place = place_of(workspace)
     options = GalleryOptions(
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=name_of(checkpoint),
         whitening=whitening,
         num_components=components,
         skip_start=skip_start,
@@ -254,7 +256,7 @@ def index(
             SearchOptions().shortlist,
             told,
             kind=None if approximate == "auto" else approximate,
-            memory=None if memory is None else memory * 1_000_000,
+            memory=bytes_of(memory),
             rebuild=True,
         )
         report = replace(report, notes=(*report.notes, f"approximate index: {built.line()}"))

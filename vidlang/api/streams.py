@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from vidlang.api.common import PathLike, ProgressLike, WorkspaceLike, path_of, place_of, progress_of, words_of
+from vidlang.api.common import PathLike, ProgressLike, WorkspaceLike, name_of, path_of, place_of, progress_of
 from vidlang.core import Progress
 from vidlang.core.features import Crops, Pick, Precision
+from vidlang.core.words import words_of
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.score import Branch, ScoreOptions
@@ -107,7 +108,7 @@ def watch(
     place = place_of(workspace)
     options = WatchOptions(
         score=ScoreOptions(
-            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint=name_of(checkpoint),
             labels=words_of(labels),
             branch=branch,
             threshold=threshold,

@@ -6,9 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from vidlang.api.common import PathLike, Paths, ProgressLike, WorkspaceLike, path_of, paths_of, place_of, progress_of
+from vidlang.api.common import (
+    PathLike,
+    Paths,
+    ProgressLike,
+    WorkspaceLike,
+    name_of,
+    path_of,
+    paths_of,
+    place_of,
+    progress_of,
+)
 from vidlang.core import BadInput, UnknownName
 from vidlang.core.features import Borders, Colour, Crops, Pick, RowKind
+from vidlang.core.words import bytes_of
 from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.recipe import RecipeChanges
 
@@ -63,7 +74,7 @@ def train_vadclip(
         num_seeds=seeds,
         name=name,
         resume=resume,
-        memory=None if memory is None else memory * 1_000_000,
+        memory=bytes_of(memory),
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, motion=motion)
@@ -126,7 +137,7 @@ def train_tca(
         test_fraction=test_fraction,
         name=name,
         resume=resume,
-        memory=None if memory is None else memory * 1_000_000,
+        memory=bytes_of(memory),
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(
@@ -234,8 +245,7 @@ def train_fame(
         "device": device or place.settings.device,
     }
     if finetune is None and linear is None:
-        start = None if init is None else str(init)
-        report = run(paths, place, TrainFameOptions(preset=preset, init=start, **common), told)
+        report = run(paths, place, TrainFameOptions(preset=preset, init=name_of(init), **common), told)
     else:
         kind: Literal["finetune", "linear"] = "finetune" if linear is None else "linear"
         options = RecognizeOptions(kind, str(finetune or linear), test_fraction=test_fraction, **common)

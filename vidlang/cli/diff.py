@@ -13,6 +13,7 @@ from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
 from vidlang.core.errors import BadInput
+from vidlang.core.words import words_of
 
 if TYPE_CHECKING:
     from vidlang.workflows.diff import DiffReport, KnownMotion
@@ -100,7 +101,7 @@ def command(
         motion=MotionOptions(size or None, rate, compensate),
         stride=stride,
         fps=fps,
-        kinds=tuple(kind.strip() for kind in write.split(",") if kind.strip()),
+        kinds=words_of(write) or (),
         hottest=hottest,
         out=out,
         frame_rate=frame_rate,

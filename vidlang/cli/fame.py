@@ -22,6 +22,7 @@ from vidlang.cli.options import (
     with_options,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.core.words import words_of
 from vidlang.methods.fame.options import MaskOptions
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def mask(
         window=window,
         size=size,
         plain=plain,
-        kinds=tuple(kind.strip() for kind in write.split(",") if kind.strip()),
+        kinds=words_of(write) or (),
         out=out,
         frame_rate=frame_rate,
     )

@@ -45,6 +45,7 @@ from vidlang.cli.retrieve import (
     gallery_options,
     recipe_changes,
 )
+from vidlang.core.words import bytes_of
 
 if TYPE_CHECKING:
     from vidlang.workflows.gallery import GalleryOptions
@@ -238,9 +239,8 @@ def _bring_up(
     gallery, report = open_gallery(place, options, changes, progress, rebuild=rebuild, prune=prune)
     if approximate is not None:
         kind = None if approximate is ApproximateChoice.auto else approximate.value
-        bytes_of = None if memory is None else memory * 1_000_000
         size = SearchOptions().shortlist
-        built = open_approximate(gallery.index, size, progress, kind=kind, memory=bytes_of, rebuild=True)
+        built = open_approximate(gallery.index, size, progress, kind=kind, memory=bytes_of(memory), rebuild=True)
         report = replace(report, notes=(*report.notes, f"approximate index: {built.line()}"))
     if json:
         print_json(report.to_dict())

@@ -40,6 +40,7 @@ from vidlang.cli.score import (
     ReportOption,
     SplitOption,
 )
+from vidlang.core.words import words_of
 from vidlang.methods.wtal.proposals import PRESETS as PROPOSAL_PRESETS
 from vidlang.methods.wtal.proposals import ProposalOptions
 
@@ -189,7 +190,7 @@ def localize(
         place,
         LocalizeOptions(
             checkpoint=checkpoint,
-            labels=tuple(word.strip() for word in labels.split(",") if word.strip()) if labels is not None else None,
+            labels=words_of(labels),
             branch=branch.value if branch else None,  # type: ignore[arg-type]
             weight=weight,
             proposals=str(proposals.value),  # type: ignore[attr-defined]

@@ -26,6 +26,7 @@ from vidlang.cli.help import ANSWER, RUNNING, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, plain, print_json, print_table, say, warn
 from vidlang.core.errors import BadInput
+from vidlang.core.words import bytes_of
 
 if TYPE_CHECKING:
     from vidlang.core import Hit, Segment
@@ -368,7 +369,7 @@ def command(
             shortlist=shortlist,
             threshold=threshold,
             segments=segments,
-            memory=None if memory is None else memory * 1_000_000,
+            memory=bytes_of(memory),
         ),
         comparator=comparator,
         background=background,

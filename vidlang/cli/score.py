@@ -24,6 +24,7 @@ from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
 from vidlang.core.digits import share
+from vidlang.core.words import words_of
 
 if TYPE_CHECKING:
     from vidlang.workflows.score import ScoreReport
@@ -225,7 +226,7 @@ def command(
         place,
         ScoreOptions(
             checkpoint=checkpoint,
-            labels=tuple(word.strip() for word in labels.split(",") if word.strip()) if labels is not None else None,
+            labels=words_of(labels),
             branch=branch.value if branch else None,  # type: ignore[arg-type]
             threshold=threshold,
             min_seconds=min_seconds,

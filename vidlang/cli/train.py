@@ -47,6 +47,7 @@ from vidlang.cli.render import (
 )
 from vidlang.cli.retrieve import ComponentsOption
 from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, NameOption, ResumeOption, fame
+from vidlang.core.words import bytes_of
 from vidlang.methods.tca.config import PRESETS as TCA_PRESETS
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.vadclip.config import PRESETS, VadClipConfig
@@ -155,7 +156,7 @@ def vadclip(
         num_seeds=seeds,
         name=name,
         resume=resume,
-        memory=None if memory is None else memory * 1_000_000,
+        memory=bytes_of(memory),
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(
@@ -314,7 +315,7 @@ def tca(
         test_fraction=test_fraction,
         name=name,
         resume=resume,
-        memory=None if memory is None else memory * 1_000_000,
+        memory=bytes_of(memory),
         device=device or place.settings.device,
     )
     recipe = RecipeChanges(

@@ -30,6 +30,7 @@ from vidlang.cli.options import DeviceOption, EncoderOption, QuietOption, Verbos
 from vidlang.cli.render import TerminalProgress, configure_logging, warn
 from vidlang.cli.score import BranchChoice
 from vidlang.core.errors import BadInput
+from vidlang.core.words import words_of
 
 EVENTS, READING = "Scores and events", "Reading the stream"
 INTERRUPTED, TERMINATED = "interrupted", "terminated"
@@ -265,7 +266,7 @@ def command(
     options = WatchOptions(
         score=ScoreOptions(
             checkpoint=checkpoint,
-            labels=tuple(word.strip() for word in labels.split(",") if word.strip()) if labels is not None else None,
+            labels=words_of(labels),
             branch=branch.value if branch else None,  # type: ignore[arg-type]
             threshold=threshold,
             min_seconds=min_seconds,
