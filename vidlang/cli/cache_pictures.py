@@ -11,7 +11,7 @@ import typer
 from vidlang.cli import complete
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, say_notes
 
 LAYOUT = "Layout"
 GALLERY = "Gallery (decides which index)"
@@ -165,8 +165,7 @@ def map_(
     elif not quiet:
         for line in report.lines():
             say(line)
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 def matrix(
@@ -295,8 +294,7 @@ def attention(
         table = [[_span(*report.seconds[row].tolist()), float(report.mean[row]) * rows] for row in best]
         print_table(["most attended", "times an even share"], table)
         say(f"Written: {', '.join(map(str, report.written))}")
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 SHOWN = 5

@@ -9,7 +9,7 @@ import typer
 
 from vidlang.cli.help import ANSWER
 from vidlang.cli.options import JsonOption, NamesOnlyOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import configure_logging, print_json, print_table, say, say_notes
 
 
 def command(
@@ -59,8 +59,7 @@ def command(
             say(setting.key if key is None else _shown(setting.value))
         return
     print_table(["setting", "value", "from"], [[s.key, _shown(s.value), s.origin] for s in settings])
-    for note in notes:
-        warn(f"Note: {note}")
+    say_notes(notes)
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,7 @@ import typer
 from vidlang.cli import complete
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DryRunOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import configure_logging, print_json, say, show_plan, warn
+from vidlang.cli.render import configure_logging, print_json, say, say_notes, show_plan
 
 app = typer.Typer(help="Published annotations to a manifest or a truth.", no_args_is_help=True)
 
@@ -106,5 +106,4 @@ def import_(
         print_json(import_dict(summary, notes))
     elif not quiet:
         say(summary)
-    for note in () if quiet else notes:
-        warn(f"Note: {note}")
+    say_notes(notes, quiet)

@@ -11,7 +11,7 @@ import typer
 from vidlang.cli.extract import FpsOption, FrameRateOption, StrideOption
 from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, clock, configure_logging, end_if_failed, print_json, print_table, say
 from vidlang.core.errors import BadInput
 from vidlang.core.words import words_of
 
@@ -113,12 +113,7 @@ def command(
         sys.stdout.write(motion_csv(report.videos))
     elif not quiet:
         _show(report)
-    if report.num_failed:
-        for outcome in report.outcomes if quiet else ():
-            if outcome.error is not None:
-                warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed.")
-        raise typer.Exit(1)
+    end_if_failed(report, quiet)
 
 
 def _show(report: DiffReport) -> None:

@@ -20,7 +20,7 @@ from vidlang.cli.options import (
     VerboseOption,
     WorkspaceOption,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, say_notes, warn
 from vidlang.core.digits import share
 
 if TYPE_CHECKING:
@@ -174,8 +174,7 @@ def _show(report: BackgroundReport) -> None:
     say("change, shift: mean absolute and signed difference of clips' highest scores")
     say(f"flips: across the threshold {share(report.threshold)}; AUC as they are, after; Spearman's ranks")
     say_files(report.files)
-    for note in report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes)
 
 
 def _short(value: float | None) -> str:

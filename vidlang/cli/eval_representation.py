@@ -20,7 +20,7 @@ from vidlang.cli.options import (
     VerboseOption,
     WorkspaceOption,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, say_notes
 
 COUNTING = "How it is counted"
 
@@ -132,5 +132,4 @@ def command(
         say(line)
     print_table(*report.table())
     say_files(report.files)
-    for note in report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes)

@@ -13,7 +13,7 @@ from vidlang.cli import eval_background, eval_representation
 from vidlang.cli.eval_output import PlotOption, ReportOption, SplitOption, say_files
 from vidlang.cli.help import VIDEOS
 from vidlang.cli.options import JsonOption, ManifestOption, NormalOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import configure_logging, print_json, print_table, say, say_notes
 
 if TYPE_CHECKING:
     from vidlang.workflows.evaluate_localization import LocalizationReport
@@ -124,8 +124,7 @@ def anomaly(
     for branch, metrics in report.metrics.items():
         print_table(["metric", "value"], list(metrics.items()), title=branch)
     say_files(report.files)
-    for note in report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes)
 
 
 @app.command()
@@ -217,8 +216,7 @@ def _show_retrieval(report: RetrievalReport) -> None:
     for line in scores.coverage.lines():
         say(f"coverage of {line}")
     say_files(report.files)
-    for note in report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes)
 
 
 @app.command()
@@ -356,8 +354,7 @@ def _show_localization(report: LocalizationReport) -> None:
         f"predictions judged, {left_out} left out"
     )
     say_files(report.files)
-    for note in report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes)
 
 
 app.command("representation", no_args_is_help=True)(eval_representation.command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,11 @@ from vidlang.cli.options import (
     VerboseOption,
     WorkspaceOption,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, show_plan, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, end_if_failed, print_json, say, show_plan
 from vidlang.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from vidlang.workflows.recipe import RecipeChanges
 
 
 class PickChoice(str, Enum):
@@ -243,6 +246,13 @@ WorkersOption = Annotated[
 ]
 
 
+def recipe_changes(**said: Any) -> RecipeChanges:
+    """What the options about features say, by their names; None where the user says nothing."""
+    from vidlang.workflows.recipe import RecipeChanges
+
+    return RecipeChanges(**{name: value.value if isinstance(value, Enum) else value for name, value in said.items()})
+
+
 def command(
     paths: Annotated[
         list[str], typer.Argument(help="Videos, folders of videos, folders of images, or patterns.", metavar="PATH...")
@@ -310,7 +320,7 @@ def command(
     """
     from vidlang.core.shares import Share
     from vidlang.workflows.extract import ExtractOptions, extract
-    from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+    from vidlang.workflows.recipe import encoder_loader, make_recipe
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     configure_logging(verbose)
@@ -323,19 +333,19 @@ def command(
     store = open_cache(place, cache)
     recipe = make_recipe(
         place.settings,
-        RecipeChanges(
+        recipe_changes(
             encoder=encoder,
             stride=stride,
-            pick=pick and pick.value,
+            pick=pick,
             fps=fps,
-            crops=crops and crops.value,
-            preprocess=preprocess and preprocess.value,
-            precision=precision and precision.value,
-            dtype=dtype and dtype.value,
+            crops=crops,
+            preprocess=preprocess,
+            precision=precision,
+            dtype=dtype,
             reuse_static=reuse_static,
-            features=features and features.value,
-            borders=borders and borders.value,
-            colour=colour and colour.value,
+            features=features,
+            borders=borders,
+            colour=colour,
             motion=motion,
         ),
     )
@@ -361,10 +371,4 @@ def command(
     elif not quiet:
         for line in report.lines():
             say(line)
-    if report.num_failed:
-        if quiet:
-            for outcome in report.outcomes:
-                if outcome.error is not None:
-                    warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed; the others are kept.")
-        raise typer.Exit(1)
+    end_if_failed(report, quiet, "kept")

@@ -21,7 +21,7 @@ from vidlang.cli.options import (
     options_from,
     with_options,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, configure_logging, end_if_failed, print_json, print_table, say
 from vidlang.core.words import words_of
 from vidlang.methods.fame.options import MaskOptions
 
@@ -128,12 +128,7 @@ def mask(
         print_json(report.to_dict())
     elif not quiet:
         _show_masks(report)
-    if report.num_failed:
-        for outcome in report.outcomes if quiet else ():
-            if outcome.error is not None:
-                warn(f"failed: {outcome.error}")
-        warn(f"{report.num_failed} of {len(report.outcomes)} videos failed.")
-        raise typer.Exit(1)
+    end_if_failed(report, quiet)
 
 
 def _show_masks(report: MaskReport) -> None:

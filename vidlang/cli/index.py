@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ from vidlang.cli.extract import (
     PickOption,
     PrecisionOption,
     StrideOption,
+    recipe_changes,
 )
 from vidlang.cli.help import ANSWER, RUNNING
 from vidlang.cli.options import (
@@ -29,8 +31,20 @@ from vidlang.cli.options import (
     QuietOption,
     VerboseOption,
     WorkspaceOption,
+    parameters,
+    with_options,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, size, warn
+from vidlang.cli.render import (
+    TerminalProgress,
+    configure_logging,
+    print_json,
+    print_table,
+    say,
+    say_notes,
+    show_plan,
+    size,
+    warn,
+)
 from vidlang.cli.retrieve import (
     BlankChoice,
     BlankOption,
@@ -43,14 +57,12 @@ from vidlang.cli.retrieve import (
     WhiteningChoice,
     WhiteningOption,
     gallery_options,
-    recipe_changes,
 )
 from vidlang.core.words import bytes_of
 
 if TYPE_CHECKING:
     from vidlang.workflows.gallery import GalleryOptions
     from vidlang.workflows.recipe import RecipeChanges
-    from vidlang.workflows.workspace import Workspace
 
 
 class ExportFormatChoice(str, Enum):
@@ -82,6 +94,25 @@ ApproximateOption = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+GALLERY_OPTIONS = parameters(
+    checkpoint=(CheckpointOption, None),
+    whitening=(WhiteningOption, WhiteningChoice["auto"]),
+    components=(ComponentsOption, None),
+    skip_start=(SkipStartOption, 0.0),
+    blank_frames=(BlankOption, BlankChoice.weigh_less),
+    index_dtype=(IndexDtypeOption, IndexDtypeChoice.float32),
+)
+RECIPE_OPTIONS = parameters(
+    encoder=(EncoderOption, None),
+    stride=(StrideOption, None),
+    pick=(PickOption, None),
+    fps=(FpsOption, None),
+    features=(FeaturesOption, None),
+    borders=(BordersOption, None),
+    colour=(ColourOption, None),
+    motion=(MotionOption, None),
+    precision=(PrecisionOption, None),
+)
 
 app = typer.Typer(help="The retrieval index of the cache.", no_args_is_help=True)
 
@@ -92,22 +123,8 @@ def top() -> None:
 
 
 @app.command("build")
+@partial(with_options, extra=[*GALLERY_OPTIONS, *RECIPE_OPTIONS])
 def build(
-    checkpoint: CheckpointOption = None,
-    whitening: WhiteningOption = WhiteningChoice["auto"],
-    components: ComponentsOption = None,
-    skip_start: SkipStartOption = 0.0,
-    blank_frames: BlankOption = BlankChoice.weigh_less,
-    index_dtype: IndexDtypeOption = IndexDtypeChoice.float32,
-    encoder: EncoderOption = None,
-    stride: StrideOption = None,
-    pick: PickOption = None,
-    fps: FpsOption = None,
-    features: FeaturesOption = None,
-    borders: BordersOption = None,
-    colour: ColourOption = None,
-    motion: MotionOption = None,
-    precision: PrecisionOption = None,
     approximate: ApproximateOption = None,
     memory: MemoryOption = None,
     dry_run: DryRunOption = False,
@@ -116,6 +133,7 @@ def build(
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    **asked: Any,
 ) -> None:
     """Build the index anew from all cached videos.
 
@@ -125,24 +143,15 @@ def build(
 
       vidlang index build --whitening whiten --components 256 --index-dtype bfloat16
     """
-    from vidlang.workflows.workspace import open_workspace
-
-    place = open_workspace(workspace)
-    options = gallery_options(
-        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
-    )
-    changes = recipe_changes(
-        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
-    )
     _bring_up(
-        place,
-        options,
-        changes,
+        asked,
         rebuild=True,
         prune=False,
         approximate=approximate,
         memory=memory,
         dry_run=dry_run,
+        device=device,
+        workspace=workspace,
         json=json,
         quiet=quiet,
         verbose=verbose,
@@ -150,6 +159,7 @@ def build(
 
 
 @app.command("update")
+@partial(with_options, extra=[*GALLERY_OPTIONS, *RECIPE_OPTIONS])
 def update(
     prune: Annotated[
         bool,
@@ -157,21 +167,6 @@ def update(
             "--prune", help="Remove videos that are no longer in the cache; else they stay.", rich_help_panel=RUNNING
         ),
     ] = False,
-    checkpoint: CheckpointOption = None,
-    whitening: WhiteningOption = WhiteningChoice["auto"],
-    components: ComponentsOption = None,
-    skip_start: SkipStartOption = 0.0,
-    blank_frames: BlankOption = BlankChoice.weigh_less,
-    index_dtype: IndexDtypeOption = IndexDtypeChoice.float32,
-    encoder: EncoderOption = None,
-    stride: StrideOption = None,
-    pick: PickOption = None,
-    fps: FpsOption = None,
-    features: FeaturesOption = None,
-    borders: BordersOption = None,
-    colour: ColourOption = None,
-    motion: MotionOption = None,
-    precision: PrecisionOption = None,
     approximate: ApproximateOption = None,
     memory: MemoryOption = None,
     dry_run: DryRunOption = False,
@@ -180,6 +175,7 @@ def update(
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    **asked: Any,
 ) -> None:
     """Add what the cache has and the index has not, and replace what changed.
 
@@ -189,40 +185,37 @@ def update(
 
       vidlang index update --prune
     """
-    from vidlang.workflows.workspace import open_workspace
-
-    place = open_workspace(workspace)
-    options = gallery_options(
-        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
-    )
-    changes = recipe_changes(
-        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
-    )
     _bring_up(
-        place,
-        options,
-        changes,
+        asked,
         rebuild=False,
         prune=prune,
         approximate=approximate,
         memory=memory,
         dry_run=dry_run,
+        device=device,
+        workspace=workspace,
         json=json,
         quiet=quiet,
         verbose=verbose,
     )
 
 
+def _gallery_and_recipe(asked: dict[str, Any], device: str) -> tuple[GalleryOptions, RecipeChanges]:
+    """What the options of ``GALLERY_OPTIONS`` and of ``RECIPE_OPTIONS`` say."""
+    gallery = {option.name: asked.pop(option.name) for option in GALLERY_OPTIONS}
+    return gallery_options(**gallery, device=device), recipe_changes(**asked)
+
+
 def _bring_up(
-    place: Workspace,
-    options: GalleryOptions,
-    changes: RecipeChanges,
+    asked: dict[str, Any],
     *,
     rebuild: bool,
     prune: bool,
     approximate: ApproximateChoice | None,
     memory: int | None,
     dry_run: bool,
+    device: str | None,
+    workspace: Path | None,
     json: bool,
     quiet: bool,
     verbose: bool,
@@ -230,8 +223,11 @@ def _bring_up(
     """Makes the index as it should be, and says what was done."""
     from vidlang.workflows.gallery import open_approximate, open_gallery, plan_gallery
     from vidlang.workflows.search import SearchOptions
+    from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
+    place = open_workspace(workspace)
+    options, changes = _gallery_and_recipe(asked, device or place.settings.device)
     if dry_run:
         show_plan(plan_gallery(place, options, changes, rebuild=rebuild, prune=prune), json=json, quiet=quiet)
         return
@@ -247,8 +243,7 @@ def _bring_up(
     elif not quiet:
         for line in report.lines():
             say(line)
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 @app.command("info")
@@ -332,6 +327,7 @@ def verify(
 
 
 @app.command("export")
+@partial(with_options, extra=[*GALLERY_OPTIONS, *RECIPE_OPTIONS])
 def export(
     out: Annotated[
         Path,
@@ -352,26 +348,12 @@ def export(
             rich_help_panel=ANSWER,
         ),
     ] = ExportedChoice.rows,
-    checkpoint: CheckpointOption = None,
-    whitening: WhiteningOption = WhiteningChoice["auto"],
-    components: ComponentsOption = None,
-    skip_start: SkipStartOption = 0.0,
-    blank_frames: BlankOption = BlankChoice.weigh_less,
-    index_dtype: IndexDtypeOption = IndexDtypeChoice.float32,
-    encoder: EncoderOption = None,
-    stride: StrideOption = None,
-    pick: PickOption = None,
-    fps: FpsOption = None,
-    features: FeaturesOption = None,
-    borders: BordersOption = None,
-    colour: ColourOption = None,
-    motion: MotionOption = None,
-    precision: PrecisionOption = None,
     device: DeviceOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    **asked: Any,
 ) -> None:
     """Write the vectors of the index for a vector database: video, row, start, end, vector.
 
@@ -388,12 +370,7 @@ def export(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    options = gallery_options(
-        checkpoint, whitening, components, skip_start, blank_frames, index_dtype, device or place.settings.device
-    )
-    changes = recipe_changes(
-        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
-    )
+    options, changes = _gallery_and_recipe(asked, device or place.settings.device)
     report = export_gallery(place, out, format.value, what.value, options, changes, TerminalProgress(quiet))
     if json:
         print_json(report.to_dict())
@@ -402,6 +379,7 @@ def export(
 
 
 @app.command("fit-whitening")
+@partial(with_options, extra=RECIPE_OPTIONS)
 def fit_whitening(
     components: ComponentsOption = None,
     rows: Annotated[
@@ -418,19 +396,11 @@ def fit_whitening(
             rich_help_panel=ANSWER,
         ),
     ] = None,
-    encoder: EncoderOption = None,
-    stride: StrideOption = None,
-    pick: PickOption = None,
-    fps: FpsOption = None,
-    features: FeaturesOption = None,
-    borders: BordersOption = None,
-    colour: ColourOption = None,
-    motion: MotionOption = None,
-    precision: PrecisionOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    **asked: Any,
 ) -> None:
     """Fit PCA whitening on a sample of cached rows; the next retrieve builds its index with it.
 
@@ -447,9 +417,7 @@ def fit_whitening(
 
     configure_logging(verbose)
     place = open_workspace(workspace)
-    changes = recipe_changes(
-        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
-    )
+    changes = recipe_changes(**asked)
     path, whitening, num_rows = fit_whitening_file(place, changes, components, rows, out, TerminalProgress(quiet))
     if json:
         facts = {"file": str(path), "rows": num_rows, "width": whitening.width_in, "components": whitening.width_out}

@@ -17,6 +17,7 @@ from vidlang.cli.extract import (
     PrecisionOption,
     StrideOption,
     WorkersOption,
+    recipe_changes,
 )
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import (
@@ -30,7 +31,7 @@ from vidlang.cli.options import (
     options_from,
     with_options,
 )
-from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, clock, configure_logging, end_if_failed, print_json, print_table, say
 from vidlang.cli.score import (
     CachedOption,
     EmbedOption,
@@ -180,7 +181,6 @@ def localize(
     from vidlang.workflows.extract import ExtractOptions
     from vidlang.workflows.localize import LocalizeOptions
     from vidlang.workflows.localize import localize as run
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
@@ -209,13 +209,7 @@ def localize(
             split=split,
             cached=cached,
         ),
-        RecipeChanges(
-            encoder=encoder,
-            stride=stride,
-            pick=pick and pick.value,
-            fps=fps,
-            precision=precision and precision.value,
-        ),
+        recipe_changes(encoder=encoder, stride=stride, pick=pick, fps=fps, precision=precision),
         ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate),
         TerminalProgress(quiet),
     )
@@ -223,12 +217,7 @@ def localize(
         print_json(answer.to_dict())
     elif not quiet:
         _show(answer, report)
-    if answer.num_failed:
-        for outcome in answer.outcomes if quiet else ():
-            if outcome.error is not None:
-                warn(f"failed: {outcome.error}")
-        warn(f"{answer.num_failed} of {len(answer.outcomes)} videos failed.")
-        raise typer.Exit(1)
+    end_if_failed(answer, quiet)
 
 
 def _show(report: LocalizeReport, page: Path | None) -> None:

@@ -193,6 +193,14 @@ class WithSwitches(Command):
         return super().parse_args(ctx, said)
 
 
+def parameters(**options: tuple[Any, Any]) -> list[inspect.Parameter]:
+    """Options by name, each as (annotation, default), which several commands take by ``with_options``."""
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+
+
 def with_options(function: Callable[..., None], extra: list[inspect.Parameter]) -> Callable[..., None]:
     """``function`` with its ``**changes`` replaced by the options in ``extra``, for typer to read."""
     signature = inspect.signature(function, eval_str=True)

@@ -19,6 +19,7 @@ from vidlang.cli.extract import (
     PreprocessOption,
     ReuseStaticOption,
     StrideOption,
+    recipe_changes,
 )
 from vidlang.cli.help import RUNNING
 from vidlang.cli.options import (
@@ -115,7 +116,7 @@ def command(
     """
     from vidlang.workflows.plan_measure import PlanOptions, plan
     from vidlang.workflows.plan_scale import counts_in
-    from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
+    from vidlang.workflows.recipe import encoder_loader, make_recipe
     from vidlang.workflows.workspace import open_workspace
 
     configure_logging(verbose)
@@ -133,19 +134,19 @@ def command(
     place = open_workspace(workspace)
     recipe = make_recipe(
         place.settings,
-        RecipeChanges(
+        recipe_changes(
             encoder=encoder,
             stride=stride,
-            pick=pick and pick.value,
+            pick=pick,
             fps=fps,
-            crops=crops and crops.value,
-            preprocess=preprocess and preprocess.value,
-            precision=precision and precision.value,
-            dtype=dtype and dtype.value,
+            crops=crops,
+            preprocess=preprocess,
+            precision=precision,
+            dtype=dtype,
             reuse_static=reuse_static,
-            features=features and features.value,
-            borders=borders and borders.value,
-            colour=colour and colour.value,
+            features=features,
+            borders=borders,
+            colour=colour,
             motion=motion,
         ),
     )

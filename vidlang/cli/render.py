@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vidlang.core.progress import Progress, Task
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichBars
 
+    from vidlang.core import Outcome
     from vidlang.workflows.plan import Plan
 
 
@@ -61,7 +62,7 @@ def print_json(value: Mapping[str, Any]) -> None:
         ValueError: it does not.
     """
     if not str(value.get("schema", "")).startswith("vidlang."):
-        raise ValueError(f"an answer must have a schema of core/schemas.py, got {value.get('schema')!r}")
+        raise ValueError(f"an answer must have a schema of core/schemas, got {value.get('schema')!r}")
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -84,6 +85,41 @@ def show_plan(plan: Plan, *, json: bool, quiet: bool) -> None:
                 if item.action == "fail":
                     warn(f"failed: {item.name}: {item.detail}")
         raise typer.Exit(1)
+
+
+def say_notes(notes: Iterable[str], quiet: bool = False) -> None:
+    """What must be said with an answer, on stderr."""
+    for note in () if quiet else notes:
+        warn(f"Note: {note}")
+
+
+class Batch(Protocol):
+    """A report of several videos, some of which may have failed."""
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]: ...
+    @property
+    def num_failed(self) -> int: ...
+
+
+def end_if_failed(report: Batch, quiet: bool, rest: str = "", *, what: str = "videos") -> None:
+    """Says how many failed; where nothing was said of them while the work went on, which and why.
+
+    rest: what became of the others
+
+    Raises:
+        typer.Exit: with 1, if any failed.
+    """
+    import typer
+
+    if not report.num_failed:
+        return
+    for outcome in report.outcomes if quiet else ():
+        if outcome.error is not None:
+            warn(f"failed: {outcome.error}")
+    others = f"; the others are {rest}" if rest else ""
+    warn(f"{report.num_failed} of {len(report.outcomes)} {what} failed{others}.")
+    raise typer.Exit(1)
 
 
 def print_table(

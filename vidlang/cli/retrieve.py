@@ -21,10 +21,21 @@ from vidlang.cli.extract import (
     PrecisionOption,
     StrideOption,
     WorkersOption,
+    recipe_changes,
 )
 from vidlang.cli.help import ANSWER, RUNNING, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, clock, configure_logging, plain, print_json, print_table, say, warn
+from vidlang.cli.render import (
+    TerminalProgress,
+    clock,
+    configure_logging,
+    end_if_failed,
+    plain,
+    print_json,
+    print_table,
+    say,
+    say_notes,
+)
 from vidlang.core.errors import BadInput
 from vidlang.core.words import bytes_of
 
@@ -148,16 +159,6 @@ def gallery_options(
         dtype=index_dtype.value,  # type: ignore[arg-type]
         device=device,
     )
-
-
-def recipe_changes(
-    encoder: str | None, stride: int | None, fps: float | None, motion: str | None = None, **choices: Enum | None
-) -> RecipeChanges:
-    """What the options about features say."""
-    from vidlang.workflows.recipe import RecipeChanges
-
-    named = {name: choice.value for name, choice in choices.items() if choice is not None}
-    return RecipeChanges(encoder=encoder, stride=stride, fps=fps, motion=motion, **named)
 
 
 def command(
@@ -382,7 +383,15 @@ def command(
         out=out,
     )
     changes = recipe_changes(
-        encoder, stride, fps, motion, pick=pick, features=features, borders=borders, colour=colour, precision=precision
+        encoder=encoder,
+        stride=stride,
+        pick=pick,
+        fps=fps,
+        features=features,
+        borders=borders,
+        colour=colour,
+        motion=motion,
+        precision=precision,
     )
     progress = TerminalProgress(quiet)
     if all_pairs:
@@ -400,15 +409,8 @@ def command(
         _show(found)
         if report is not None and found.rankings:
             say(f"Page in {report}")
-    for note in () if quiet else found.notes:
-        warn(f"Note: {note}")
-    if found.num_failed:
-        if quiet:  # else each was told when it failed
-            for outcome in found.outcomes:
-                if outcome.error is not None:
-                    warn(f"failed: {outcome.error}")
-        warn(f"{found.num_failed} of {len(found.outcomes)} queries failed; the others are answered.")
-        raise typer.Exit(1)
+    say_notes(found.notes, quiet)
+    end_if_failed(found, quiet, "answered", what="queries")
 
 
 def _report_options(page: Path | None, embed: bool, videos: list[Path] | None) -> ReportOptions | None:
@@ -478,8 +480,7 @@ def _all_pairs(
         print_json(report.to_dict())
     elif not quiet:
         _show_groups(report, page)
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 def _show_groups(report: DuplicatesReport, page: Path | None) -> None:

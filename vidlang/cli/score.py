@@ -11,7 +11,6 @@ import typer
 from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
-    CropsChoice,
     CropsOption,
     FpsOption,
     FrameRateOption,
@@ -19,10 +18,11 @@ from vidlang.cli.extract import (
     PrecisionOption,
     StrideOption,
     WorkersOption,
+    recipe_changes,
 )
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, EncoderOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
-from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, warn
+from vidlang.cli.render import TerminalProgress, clock, configure_logging, end_if_failed, print_json, print_table, say
 from vidlang.core.digits import share
 from vidlang.core.words import words_of
 
@@ -215,7 +215,6 @@ def command(
       vidlang score cameras/ --labels "fighting,fire,a person falling" --report out.html
     """
     from vidlang.workflows.extract import ExtractOptions
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.score import ScoreOptions, score, score_report_dict
     from vidlang.workflows.workspace import open_workspace
 
@@ -244,14 +243,7 @@ def command(
             motion_prior=motion_prior,
             motion=motion,
         ),
-        RecipeChanges(
-            encoder=encoder,
-            stride=stride,
-            pick=pick.value if pick else None,
-            fps=fps,
-            crops=crops.value if isinstance(crops, CropsChoice) else None,
-            precision=precision.value if precision else None,
-        ),
+        recipe_changes(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, precision=precision),
         ExtractOptions(batch_size=batch_size, num_workers=workers, frame_rate=frame_rate),
         TerminalProgress(quiet),
     )
@@ -259,13 +251,7 @@ def command(
         print_json(score_report_dict(answer))
     elif not quiet:
         _show(answer, report)
-    if answer.num_failed:
-        if quiet:
-            for outcome in answer.outcomes:
-                if outcome.error is not None:
-                    warn(f"failed: {outcome.error}")
-        warn(f"{answer.num_failed} of {len(answer.outcomes)} videos failed; the others are scored.")
-        raise typer.Exit(1)
+    end_if_failed(answer, quiet, "scored")
 
 
 MANY = 20

@@ -18,6 +18,7 @@ from vidlang.cli.extract import (
     PickOption,
     StrideOption,
     WorkersOption,
+    recipe_changes,
 )
 from vidlang.cli.help import NUMBERS, RUNNING, VIDEOS
 from vidlang.cli.options import (
@@ -41,9 +42,9 @@ from vidlang.cli.render import (
     print_json,
     print_table,
     say,
+    say_notes,
     show_plan,
     speaks,
-    warn,
 )
 from vidlang.cli.retrieve import ComponentsOption
 from vidlang.cli.train_fame import FAME_OPTIONS, TRAINING, NameOption, ResumeOption, fame
@@ -139,7 +140,6 @@ def vadclip(
 
       torchrun --nproc-per-node 2 -m vidlang train vadclip --manifest labels.csv
     """
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.train_vadclip import TrainOptions, train_vadclip
     from vidlang.workflows.workspace import open_workspace
 
@@ -159,14 +159,7 @@ def vadclip(
         memory=bytes_of(memory),
         device=device or place.settings.device,
     )
-    recipe = RecipeChanges(
-        encoder=encoder,
-        stride=stride,
-        pick=pick.value if pick else None,
-        fps=fps,
-        crops=crops.value if crops else None,
-        motion=motion,
-    )
+    recipe = recipe_changes(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, motion=motion)
     if dry_run:
         from vidlang.workflows.train_plans import plan_vadclip
 
@@ -180,8 +173,7 @@ def vadclip(
             say(line)
         print_table(["metric (" + report.measured_on + ")", *report.columns], report.rows())
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang score video.mp4")
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 class PositivesChoice(str, Enum):
@@ -294,7 +286,6 @@ def tca(
       vidlang train tca --pairs vcdb.json --preset paper
     """
     from vidlang.workflows.extract import ExtractOptions
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.train_tca import TrainTcaOptions, train_tca
     from vidlang.workflows.workspace import open_workspace
 
@@ -318,14 +309,14 @@ def tca(
         memory=bytes_of(memory),
         device=device or place.settings.device,
     )
-    recipe = RecipeChanges(
+    recipe = recipe_changes(
         encoder=encoder,
         stride=stride,
-        pick=pick and pick.value,
+        pick=pick,
         fps=fps,
-        features=features and features.value,
-        borders=borders and borders.value,
-        colour=colour and colour.value,
+        features=features,
+        borders=borders,
+        colour=colour,
         motion=motion,
     )
     if dry_run:
@@ -343,8 +334,7 @@ def tca(
         if report.before:
             print_table([f"metric ({report.measured_on})", "before", "after"], report.rows())
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang retrieve query.mp4")
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 WtalPresetChoice = Enum("WtalPresetChoice", {name: name for name in WTAL_PRESETS}, type=str)  # type: ignore[misc]
@@ -417,7 +407,6 @@ def wtal(
 
       vidlang train wtal --manifest labels.csv --ablation
     """
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.train_wtal import TABLE, TrainWtalOptions, train_wtal
     from vidlang.workflows.workspace import open_workspace
 
@@ -436,7 +425,7 @@ def wtal(
         resume=resume,
         device=device or place.settings.device,
     )
-    recipe = RecipeChanges(encoder=encoder, stride=stride, pick=pick and pick.value, fps=fps, motion=motion)
+    recipe = recipe_changes(encoder=encoder, stride=stride, pick=pick, fps=fps, motion=motion)
     if dry_run:
         from vidlang.workflows.train_plans import plan_wtal
 
@@ -460,8 +449,7 @@ def wtal(
             say("Pseudo-labels against the times of training videos, undecided rows left out or counted as missed:")
             print_table(["after", "branch", "fg IoU", "bg IoU", "fg, missed", "bg, missed"], rows, digits=3)
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: vidlang localize video.mp4")
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 METHOD_OPTIONS = options_from(VadClipConfig, "VadCLIP (defaults of the preset custom)")

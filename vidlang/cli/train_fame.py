@@ -22,7 +22,15 @@ from vidlang.cli.options import (
     given,
     options_from,
 )
-from vidlang.cli.render import TerminalProgress, configure_logging, print_json, print_table, say, show_plan, warn
+from vidlang.cli.render import (
+    TerminalProgress,
+    configure_logging,
+    print_json,
+    print_table,
+    say,
+    say_notes,
+    show_plan,
+)
 from vidlang.core.errors import BadInput
 from vidlang.methods.fame.config import PRESETS, FameConfig, FinetuneConfig, LinearConfig
 
@@ -185,8 +193,7 @@ def _show(report: TrainFameReport, json: bool, quiet: bool) -> None:
         print_table(report.columns, report.table)
         command = "vidlang eval representation VIDEO..."
         say(f"Registered as {report.checkpoint}. Curves and log in {report.folder}. Next: {command}")
-    for note in () if quiet else report.notes:
-        warn(f"Note: {note}")
+    say_notes(report.notes, quiet)
 
 
 _PRETRAINING = options_from(FameConfig, "FAME (defaults of the preset small)")

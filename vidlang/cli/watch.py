@@ -18,12 +18,12 @@ import typer
 from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
-    CropsChoice,
     CropsOption,
     FpsOption,
     PickOption,
     PrecisionOption,
     StrideOption,
+    recipe_changes,
 )
 from vidlang.cli.help import ANSWER
 from vidlang.cli.options import DeviceOption, EncoderOption, QuietOption, VerboseOption, WorkspaceOption
@@ -256,7 +256,6 @@ def command(
 
       vidlang watch recordings/ --checkpoint shop --save-clips events/ --delay 10
     """
-    from vidlang.workflows.recipe import RecipeChanges
     from vidlang.workflows.score import ScoreOptions
     from vidlang.workflows.watch import LiveOptions, WatchOptions, watch
     from vidlang.workflows.workspace import open_workspace
@@ -295,14 +294,7 @@ def command(
         longest_clip=longest_clip,
         max_seconds=max_seconds,
     )
-    changes = RecipeChanges(
-        encoder=encoder,
-        stride=stride,
-        pick=pick.value if pick else None,
-        fps=fps,
-        crops=crops.value if isinstance(crops, CropsChoice) else None,
-        precision=precision.value if precision else None,
-    )
+    changes = recipe_changes(encoder=encoder, stride=stride, pick=pick, fps=fps, crops=crops, precision=precision)
     try:
         with _signals() as told:
             report = watch(
