@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from vidlang.core.errors import BadCheckpoint
-from vidlang.nn.fit import TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
+from vidlang.core.errors import BadCheckpoint, BadInput
+from vidlang.nn.fit import BestWeights, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
 from vidlang.nn.seed import epoch_generator, seeded
 
 
@@ -47,6 +47,23 @@ def test_copies_do_not_follow_the_model():
     before = copy_state(model)
     steps(model, optimizer, 0, 1)
     assert not torch.equal(before["weight"], model.weight)
+
+
+def test_the_best_are_the_last_of_the_highest_and_undefined_is_lowest():
+    values = [float("nan"), 0.5, float("nan"), 0.5, 0.4]
+    best, chosen = BestWeights(), []
+    for epoch, value in enumerate(values, start=1):
+        model = nn.Linear(1, 1)
+        nn.init.constant_(model.weight, epoch)
+        best = best.or_those_of(model, epoch, {"map": value}, "map")
+        chosen.append((best.epoch, float(best.state["weight"])))
+    assert chosen == [(1, 1), (2, 2), (2, 2), (4, 4), (4, 4)]
+    assert best.metrics == {"map": 0.5}
+
+
+def test_a_metric_that_nobody_measures_is_named_with_those_that_are():
+    with pytest.raises(BadInput, match=r"no validation metric 'auc' here. Set select_metric to one of: ap, map\.$"):
+        BestWeights().or_those_of(nn.Linear(1, 1), 1, {"map": 0.1, "ap": 0.2}, "auc")
 
 
 def test_rate_falls_at_each_milestone():

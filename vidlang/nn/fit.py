@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidlang.core.errors import BadCheckpoint
+from vidlang.core.errors import BadCheckpoint, BadInput
 
 State = dict[str, Tensor]
 
@@ -70,6 +71,73 @@ class TrainState:
         except (KeyError, ValueError) as error:
             message = f"The stored training state cannot be read ({error}). Start the training anew."
             raise BadCheckpoint(message) from error
+
+
+@dataclass(frozen=True, eq=False)
+class BestWeights:
+    """The best weights so far."""
+
+    state: State = field(default_factory=dict)
+    epoch: int = 0
+    """Counted from 1; 0 before there are any."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: TrainState) -> BestWeights:
+        return cls(dict(state.best), state.best_epoch, state.best_metrics)
+
+    def or_those_of(self, model: nn.Module, epoch: int, metrics: Mapping[str, float], name: str) -> BestWeights:
+        """The model's weights, unless these here have a higher metric of that name: of equally good ones the later.
+
+        A metric that is undefined, such as the AUC of one kind of video, is the worst.
+
+        Raises:
+            BadInput: it is not among the metrics.
+        """
+        if name not in metrics:
+            known = ", ".join(sorted(metrics))
+            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
+        if self.state and _rank(metrics[name]) < _rank(self.metrics[name]):
+            return self
+        return BestWeights(copy_state(model), epoch, metrics)
+
+
+@dataclass(frozen=True, eq=False)
+class EpochReport:
+    """One finished epoch, for a log line and for going on from here."""
+
+    epoch: int
+    """Counted from 1."""
+    num_epochs: int
+    """Epochs of the whole training, if nothing ends it early."""
+    learning_rate: float
+    losses: Mapping[str, float]
+    """Means over the batches."""
+    metrics: Mapping[str, float]
+    """Of the last validation in this epoch; empty where nothing validates."""
+    is_best: bool
+    """The best weights so far are of this epoch."""
+    seconds: float
+    train_state: TrainState
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A finished training."""
+
+    state: State
+    """Weights of the best epoch; of the last one where nothing validates."""
+    last_state: State
+    metrics: Mapping[str, float]
+    """Of the best epoch."""
+    best_epoch: int
+    """Counted from 1."""
+    history: tuple[Mapping[str, float], ...]
+    """One row per epoch: epoch, learning_rate, losses, metrics."""
+
+
+def _rank(metric: float) -> float:
+    return -math.inf if math.isnan(metric) else metric
 
 
 def copy_state(model: nn.Module) -> State:

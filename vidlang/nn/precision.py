@@ -47,6 +47,14 @@ def mixed_precision(
     return partial(torch.autocast, device.type, torch.float16), torch.amp.GradScaler(device.type)
 
 
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+    """One step of the optimizer, along the gradients of this loss alone; what it does not reach has no gradient."""
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+
+
 def scaler_state(scaler: torch.amp.GradScaler) -> State:
     """Its numbers as tensors; none where it does nothing."""
     return {f"{SCALER}{name}": torch.tensor(value) for name, value in scaler.state_dict().items()}

@@ -9,9 +9,12 @@ import torch
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from ``seed``; afterwards it is as it was before."""
-    with torch.random.fork_rng(devices=[]):
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Inside, torch's CPU generator starts from ``seed``; afterwards it is as it was before.
+
+    device: where it is a GPU, the same holds of its generator
+    """
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 

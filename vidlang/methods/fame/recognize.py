@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import numpy as np
@@ -27,15 +25,10 @@ from vidlang.methods.fame.backbones import Backbone, build_backbone
 from vidlang.methods.fame.config import LinearConfig, RecognitionConfig
 from vidlang.methods.fame.predict import Predictor, class_logits, has_unit_features, load_weights
 from vidlang.methods.fame.schedule import RateSchedule
-from vidlang.methods.fame.train import (
-    EpochReport,
-    TrainResult,
-    checked_loss,
-    passes,
-)
+from vidlang.methods.fame.train import EpochReport, TrainResult, checked_loss, passes
 from vidlang.nn.distributed import current_group, replicated
-from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
-from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
+from vidlang.nn.fit import BestWeights, TrainState, copy_optimizer, copy_state, restore, set_rate
+from vidlang.nn.precision import descend, mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator, seeded
 
 logger = logging.getLogger(__name__)
@@ -142,15 +135,6 @@ class Classifier(nn.Module):
             return self.network.features(clips)
 
 
-@dataclass(eq=False)
-class _Best:
-    """The best weights so far."""
-
-    state: State = field(default_factory=dict)
-    epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
 class ClassTrainer:
     """The moving parts of one training. ``fit_classifier`` drives it epoch by epoch."""
 
@@ -186,13 +170,13 @@ class ClassTrainer:
         )
         self.kept: tuple[Tensor, Tensor] | None = None
         self.epoch = 0
-        self.best = _Best()
+        self.best = BestWeights()
         self.history: tuple[Mapping[str, float], ...] = ()
 
     def go_on(self, state: TrainState) -> None:
         restore(without_scaler(state, self.scaler), self.network, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
-        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+        self.best = BestWeights.of(state)
 
     def one_epoch(self) -> Mapping[str, float]:
         """Steps through an epoch and validates. returns: its row of the log"""
@@ -202,7 +186,7 @@ class ClassTrainer:
         self.classifier.train()
         sums = torch.zeros(1, 3, dtype=torch.float64)  # clips, loss, right ones
         generator = epoch_generator(self.config.seed + 7919 * self.group.rank, self.epoch)
-        with _dropout_from(generator, self.device):
+        with seeded(int(torch.randint(2**62, (), generator=generator)), self.device):  # dropout
             for inputs, truth in self._batches(generator):
                 sums += self.step(inputs, truth)
         clips, loss, right = self.group.gather(sums.float().to(self.device)).double().sum(0).tolist()
@@ -255,10 +239,7 @@ class ClassTrainer:
         with self.arithmetic():
             logits = cast(Tensor, self.replica(inputs))
         loss = F.cross_entropy(logits.float(), truth)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        descend(loss, self.optimizer, self.scaler)
         value = checked_loss(loss, self.epoch + 1)
         right = int((logits.detach().argmax(1) == truth).sum())
         return torch.tensor([[len(truth), value * len(truth), right]], dtype=torch.float64)
@@ -269,12 +250,7 @@ class ClassTrainer:
             return {}
         with torch.no_grad():
             metrics = dict(self.validate(Predictor(self.network, self.config, self.device)))
-        name = self.config.select_metric
-        if name not in metrics:
-            known = ", ".join(sorted(metrics))
-            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
-        if not self.best.state or metrics[name] >= self.best.metrics[name]:
-            self.best = _Best(copy_state(self.network), self.epoch, metrics)
+        self.best = self.best.or_those_of(self.network, self.epoch, metrics, self.config.select_metric)
         return metrics
 
     def state(self) -> TrainState:
@@ -298,12 +274,3 @@ class ClassTrainer:
             best_epoch=self.best.epoch or self.epoch,
             history=self.history,
         )
-
-
-@contextmanager
-def _dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Inside, torch's generators start from the generator's next draw; afterwards they are as they were."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -30,7 +30,7 @@ from vidlang.methods.fame.predict import load_weights, without_head
 from vidlang.methods.fame.schedule import RateSchedule
 from vidlang.nn.distributed import current_group, replicated
 from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
-from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
+from vidlang.nn.precision import descend, mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import epoch_generator, seeded
 
 logger = logging.getLogger(__name__)
@@ -208,10 +208,7 @@ class Trainer:
             views = self.views(batch.clips, generator)
         with self.arithmetic():
             done = self.replica(views.query, views.key, generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(done.loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        descend(done.loss, self.optimizer, self.scaler)
         loss = checked_loss(done.loss, self.epoch + 1)
         clips = len(views.query)
         return np.array(

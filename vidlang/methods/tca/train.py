@@ -13,9 +13,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,8 +30,17 @@ from vidlang.methods.tca.memory_bank import Compared, MemoryBank
 from vidlang.methods.tca.model import new_encoder
 from vidlang.methods.tca.video_encoder import VideoEncoder
 from vidlang.nn.distributed import current_group, replicated
-from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore, set_rate
-from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
+from vidlang.nn.fit import (
+    BestWeights,
+    EpochReport,
+    TrainResult,
+    TrainState,
+    copy_optimizer,
+    copy_state,
+    restore,
+    set_rate,
+)
+from vidlang.nn.precision import descend, mixed_precision, scaler_state, without_scaler
 from vidlang.nn.seed import seeded
 
 logger = logging.getLogger(__name__)
@@ -41,36 +50,9 @@ Validate = Callable[[VideoEncoder], Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class EpochReport:
-    """One finished epoch, for a log line and for going on from here."""
+class TcaResult(TrainResult):
+    """A finished training. ``best_epoch`` is 0 where none was better than the rows as they are (with ``residual``)."""
 
-    epoch: int
-    """Counted from 1."""
-    num_epochs: int
-    learning_rate: float
-    losses: Mapping[str, float]
-    """Means over the batches: loss, positive_cosine, hardest_negative (the highest cosine of an anchor with a key)."""
-    metrics: Mapping[str, float]
-    """Of this epoch's validation; empty where nothing validates."""
-    is_best: bool
-    """The best weights so far are of this epoch."""
-    seconds: float
-    train_state: TrainState
-
-
-@dataclass(frozen=True, eq=False)
-class TrainResult:
-    """A finished training."""
-
-    state: State
-    """Weights of the encoder at the best epoch (at the last one where nothing validates)."""
-    last_state: State
-    metrics: Mapping[str, float]
-    """Of the best epoch."""
-    best_epoch: int
-    """Counted from 1; 0: no epoch was better than the rows as they are (only with ``residual``)."""
-    history: tuple[Mapping[str, float], ...]
-    """One row per epoch: epoch, learning_rate, losses, metrics."""
     start_metrics: Mapping[str, float]
     """Before training, with ``residual``: those of the rows as they are. Empty else."""
 
@@ -84,8 +66,10 @@ def fit(
     progress: Progress | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     resume: TrainState | None = None,
-) -> TrainResult:
+) -> TcaResult:
     """Trains on pairs and keeps the best and the last weights of the encoder.
+
+    Losses of an epoch: loss, positive_cosine, hardest_negative (the highest cosine of an anchor with a key).
 
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
@@ -108,15 +92,6 @@ def fit(
             if on_epoch is not None:
                 on_epoch(report)
     return run.result()
-
-
-@dataclass(eq=False)
-class _Best:
-    """The best weights so far."""
-
-    state: State = field(default_factory=dict)
-    epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -147,7 +122,7 @@ class Trainer:
             self.encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.epoch = 0
-        self.best = _Best()
+        self.best = BestWeights()
         self.history: tuple[Mapping[str, float], ...] = ()
         self.start_metrics: Mapping[str, float] = {}
         if config.residual and config.encoder == "transformer":
@@ -156,7 +131,7 @@ class Trainer:
     def go_on(self, state: TrainState) -> None:
         restore(without_scaler(state, self.scaler), self.bank, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
-        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+        self.best = BestWeights.of(state)
 
     def one_epoch(self) -> EpochReport:
         started = time.monotonic()
@@ -180,10 +155,7 @@ class Trainer:
         with self.arithmetic():
             compared = self.replica(batch)
         loss = contrastive_loss(compared.cosines, self.config, compared.ignored)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        descend(loss, self.optimizer, self.scaler)
         value, positive, hardest = torch.stack([loss.detach(), *_closeness(compared)]).tolist()
         if not math.isfinite(value):
             raise BadInput(f"The loss is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
@@ -191,7 +163,7 @@ class Trainer:
 
     def dropout_of(self, epoch: int) -> AbstractContextManager[None]:
         """Inside, dropout draws what this epoch's are; the caller's random state is as it was afterwards."""
-        return _seeded_on(self.device, (self.config.seed * 1_000_003 + epoch) % 2**63)
+        return seeded((self.config.seed * 1_000_003 + epoch) % 2**63, self.device)
 
     def validated(self) -> Mapping[str, float]:
         """Metrics of the weights as they are, kept if they are the best; nothing where nothing validates."""
@@ -201,12 +173,7 @@ class Trainer:
         with torch.no_grad():
             validate = self.validate
             metrics = self.group.from_first(lambda: dict(validate(self.encoder)))
-        name = self.config.select_metric
-        if name not in metrics:
-            known = ", ".join(sorted(metrics))
-            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
-        if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
-            self.best = _Best(copy_state(self.encoder), self.epoch, metrics)
+        self.best = self.best.or_those_of(self.encoder, self.epoch, metrics, self.config.select_metric)
         return metrics
 
     def finish(
@@ -214,7 +181,7 @@ class Trainer:
     ) -> EpochReport:
         """Closes the epoch: what is best, and the state to go on from."""
         if self.validate is None:
-            self.best = _Best(copy_state(self.encoder), self.epoch, {})
+            self.best = BestWeights(copy_state(self.encoder), self.epoch)
         row = {"epoch": self.epoch, "learning_rate": rate, **losses, **metrics}
         self.history = (*self.history, row)
         logger.info("epoch %d of %d: %s", self.epoch, self.config.epochs, row)
@@ -242,10 +209,10 @@ class Trainer:
             history=self.history,
         )
 
-    def result(self) -> TrainResult:
+    def result(self) -> TcaResult:
         last = copy_state(self.encoder)
         best: dict[str, Tensor] = self.best.state or last
-        return TrainResult(best, last, self.best.metrics, self.best.epoch, self.history, self.start_metrics)
+        return TcaResult(best, last, self.best.metrics, self.best.epoch, self.history, self.start_metrics)
 
 
 def learning_rate(config: TcaConfig, epoch: int) -> float:
@@ -262,16 +229,3 @@ def _closeness(compared: Compared) -> tuple[Tensor, Tensor]:
     if compared.ignored is not None:
         others = others.masked_fill(compared.ignored, -1)
     return cosines[:, 0].mean(), others.max(1).values.mean()
-
-
-@contextmanager
-def _seeded_on(device: torch.device, seed: int) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-def _rank(metric: float) -> float:
-    """A metric that is undefined, such as a mean over no queries, is the worst."""
-    return -math.inf if math.isnan(metric) else metric

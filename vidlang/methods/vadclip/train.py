@@ -11,10 +11,8 @@ good validations the later one is kept (over the published test sets no two are 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +24,18 @@ from vidlang.methods.vadclip.data import Sample, TrainingSet, epoch_batches, joi
 from vidlang.methods.vadclip.loss import Losses, vadclip_losses
 from vidlang.methods.vadclip.model import VadClip, VadOutput
 from vidlang.nn.distributed import Group, current_group, replicated
-from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, multi_step_rate, restore, set_rate
-from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
+from vidlang.nn.fit import (
+    BestWeights,
+    EpochReport,
+    TrainResult,
+    TrainState,
+    copy_optimizer,
+    copy_state,
+    multi_step_rate,
+    restore,
+    set_rate,
+)
+from vidlang.nn.precision import descend, mixed_precision, scaler_state, without_scaler
 from vidlang.nn.prompt import PromptPlan, plan_prompts
 from vidlang.nn.seed import seeded
 from vidlang.nn.shared import shared
@@ -37,38 +45,6 @@ logger = logging.getLogger(__name__)
 
 Validate = Callable[[VadClip], Mapping[str, float]]
 """Metrics of the model as it is; it is in evaluation mode and no gradients are kept."""
-
-
-@dataclass(frozen=True, eq=False)
-class EpochReport:
-    """One finished epoch, for a log line and for going on from here."""
-
-    epoch: int
-    """Counted from 1."""
-    num_epochs: int
-    learning_rate: float
-    losses: Mapping[str, float]
-    """Means over the batches: bce, alignment, contrastive, total."""
-    metrics: Mapping[str, float]
-    """Of the last validation in this epoch; empty where nothing validates."""
-    is_best: bool
-    """The best weights so far are of this epoch."""
-    seconds: float
-    train_state: TrainState
-
-
-@dataclass(frozen=True, eq=False)
-class TrainResult:
-    """A finished training."""
-
-    state: State
-    """Own weights of the best epoch (of the last one where nothing validates)."""
-    last_state: State
-    metrics: Mapping[str, float]
-    """Of the best epoch."""
-    best_epoch: int
-    history: tuple[Mapping[str, float], ...]
-    """One row per epoch: epoch, learning_rate, losses, metrics."""
 
 
 def new_model(config: VadClipConfig, text: TextEncoder) -> VadClip:
@@ -88,7 +64,9 @@ def fit(
     on_epoch: Callable[[EpochReport], None] | None = None,
     resume: TrainState | None = None,
 ) -> TrainResult:
-    """Trains on labelled videos and keeps the best and the last weights.
+    """Trains on labelled videos and keeps the best and the last weights of what is trained.
+
+    Losses of an epoch: bce, alignment, contrastive, total.
 
     on_epoch gets each finished epoch; the last one it got is all that an interrupted run needs to go on (``resume``).
 
@@ -116,15 +94,6 @@ def fit(
             if on_epoch is not None:
                 on_epoch(report)
     return run.result()
-
-
-@dataclass(eq=False)
-class _Best:
-    """The best weights so far."""
-
-    state: State = field(default_factory=dict)
-    epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Step(nn.Module):
@@ -165,13 +134,13 @@ class Trainer:
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.epoch = 0
-        self.best = _Best()
+        self.best = BestWeights()
         self.history: tuple[Mapping[str, float], ...] = ()
 
     def go_on(self, state: TrainState) -> None:
         restore(without_scaler(state, self.scaler), self.model, self.optimizer)
         self.epoch, self.history = state.epoch, state.history
-        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+        self.best = BestWeights.of(state)
 
     def one_epoch(self) -> EpochReport:
         started = time.monotonic()
@@ -203,10 +172,7 @@ class Trainer:
         if not bool(output.logits_c.isfinite().all() & output.logits_a.isfinite().all()):
             raise BadInput(f"The model's output is no longer a number in epoch {self.epoch + 1}. Lower learning_rate.")
         losses = vadclip_losses(output, texts, labels, lengths, self.config)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses.total).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        descend(losses.total, self.optimizer, self.scaler)
         return losses
 
     def validated(self, before: Mapping[str, float]) -> Mapping[str, float]:
@@ -217,12 +183,7 @@ class Trainer:
         with torch.no_grad():
             validate = self.validate
             metrics = self.group.from_first(lambda: dict(validate(self.model)))
-        name = self.config.select_metric
-        if name not in metrics:
-            known = ", ".join(sorted(metrics))
-            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
-        if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
-            self.best = _Best(copy_state(self.model), self.epoch + 1, metrics)
+        self.best = self.best.or_those_of(self.model, self.epoch + 1, metrics, self.config.select_metric)
         return metrics
 
     def finish(
@@ -231,7 +192,7 @@ class Trainer:
         """Closes the epoch: what is best, and the state to go on from."""
         self.epoch += 1
         if self.validate is None:
-            self.best = _Best(copy_state(self.model), self.epoch, {})
+            self.best = BestWeights(copy_state(self.model), self.epoch)
         elif self.config.reset_to_best:
             self.model.load_state_dict(self.best.state)
         row = {"epoch": self.epoch, "learning_rate": rate, **losses, **metrics}
@@ -258,8 +219,3 @@ class Trainer:
         last = copy_state(self.model)
         best: dict[str, Tensor] = self.best.state or last
         return TrainResult(best, last, self.best.metrics, self.best.epoch, self.history)
-
-
-def _rank(metric: float) -> float:
-    """A metric that is undefined, such as the AUC of one kind of video, is the worst."""
-    return -math.inf if math.isnan(metric) else metric

@@ -18,6 +18,7 @@ from torch import Tensor
 from vidlang.core.errors import BadInput
 from vidlang.methods.wtal.config import WtalConfig
 from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
+from vidlang.methods.wtal.schedule import steps_per_pass
 from vidlang.methods.wtal.vlp import in_words
 from vidlang.nn.padding import check_features, mask_of, pad_batch
 
@@ -247,11 +248,6 @@ def label_notes(labels: NDArray[np.float32], class_names: Sequence[str], config:
     if not config.background and (labels.sum(1) == 0).any():
         notes.append("normal videos teach nothing in the warm-up without the background column")
     return tuple(notes)
-
-
-def steps_per_pass(num_videos: int, batch_size: int) -> int:
-    """Batches that hold every video once."""
-    return -(-num_videos // batch_size)
 
 
 def epoch_batches(num_videos: int, config: WtalConfig, generator: torch.Generator) -> list[list[int]]:

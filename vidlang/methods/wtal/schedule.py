@@ -35,7 +35,7 @@ class Schedule:
     @classmethod
     def of(cls, config: WtalConfig, num_videos: int) -> Schedule:
         """An epoch is so many whole passes over the videos that it has ``min_batches``."""
-        in_a_pass = -(-num_videos // config.batch_size)
+        in_a_pass = steps_per_pass(num_videos, config.batch_size)
         return cls(config, in_a_pass, in_a_pass * -(-config.min_batches // in_a_pass))
 
     def phases(self) -> list[Phase]:
@@ -72,6 +72,11 @@ class Schedule:
         if len(losses) * self.steps_per_epoch < self.config.warmup_min_steps:
             return False
         return min(losses[-patience:]) > (1 - self.config.plateau_gain) * min(losses[:-patience])
+
+
+def steps_per_pass(num_videos: int, batch_size: int) -> int:
+    """Batches that hold every video once."""
+    return -(-num_videos // batch_size)
 
 
 def phase_losses(history: Sequence[Row]) -> list[float]:

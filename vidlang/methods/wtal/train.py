@@ -14,11 +14,9 @@ and epoch alone, so a run that was stopped goes on to the same bits.
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +28,7 @@ from vidlang.core.errors import BadCheckpoint, BadInput
 from vidlang.core.progress import Progress
 from vidlang.methods.wtal.cbp import CbpOutput
 from vidlang.methods.wtal.config import WtalConfig
-from vidlang.methods.wtal.data import Batch, TrainingSet, check_signal, epoch_batches, steps_per_pass
+from vidlang.methods.wtal.data import Batch, TrainingSet, check_signal, epoch_batches
 from vidlang.methods.wtal.loss import contrast, distillation, mil_loss
 from vidlang.methods.wtal.model import PSEUDO_LABELS, Wtal, new_model
 from vidlang.methods.wtal.predict import Curves, Predictor
@@ -38,9 +36,9 @@ from vidlang.methods.wtal.pseudo_labels import agreement, confident, hard, share
 from vidlang.methods.wtal.schedule import PHASE_NUMBERS, Phase, Schedule, Step, phase_losses
 from vidlang.methods.wtal.vlp import TextRows, VlpOutput
 from vidlang.nn.distributed import Group, current_group, replicated
-from vidlang.nn.fit import State, TrainState, copy_optimizer, copy_state, restore
-from vidlang.nn.precision import mixed_precision, scaler_state, without_scaler
-from vidlang.nn.seed import epoch_generator
+from vidlang.nn.fit import BestWeights, EpochReport, TrainResult, TrainState, copy_optimizer, copy_state, restore
+from vidlang.nn.precision import descend, mixed_precision, scaler_state, without_scaler
+from vidlang.nn.seed import epoch_generator, seeded
 from vidlang.nn.shared import shared
 from vidlang.nn.text import TextEncoder
 
@@ -76,42 +74,25 @@ class Judgement:
 
 
 @dataclass(frozen=True, eq=False)
-class EpochReport:
-    """One finished epoch, for a log line and for going on from here."""
+class WtalEpochReport(EpochReport):
+    """One finished epoch. Its metrics are those of a phase that it ends: what ``Trainer.measured`` says of the
+    pseudo-labels, and the validation."""
 
-    epoch: int
-    """Counted from 1."""
-    num_epochs: int
-    """Epochs of the whole training, if no phase ends early."""
     round: int
     """Counted from 1; 0 is the warm-up."""
     step: Step
-    learning_rate: float
-    losses: Mapping[str, float]
-    """Means over the batches: cls, kd, fb, loss (their weighted sum)."""
-    metrics: Mapping[str, float]
-    """At the end of a phase: what ``Trainer.measured`` says of the pseudo-labels, and the validation. Empty else."""
     ends_phase: bool
-    is_best: bool
-    """The best weights so far are of this epoch."""
-    seconds: float
-    train_state: TrainState
     pseudo_labels: Mapping[str, Sequence[NDArray[np.int8]]]
     """At the end of a phase, what each branch is sure of: H [T, C] of every training video. Empty else."""
 
 
 @dataclass(frozen=True, eq=False)
-class TrainResult:
-    """A finished training."""
+class WtalResult(TrainResult):
+    """A finished training: weights of the best phase; of the last good one where nothing validates.
 
-    state: State
-    """Weights of the best phase; of the last good one where nothing validates."""
-    last_state: State
-    metrics: Mapping[str, float]
-    """Of the best phase."""
-    best_epoch: int
-    history: tuple[Mapping[str, float], ...]
-    """One row per epoch: epoch, round, phase (0 warm-up, 1 B, 2 F), losses, and metrics where a phase ends."""
+    Rows of its history: epoch, round, phase (0 warm-up, 1 B, 2 F), losses, and metrics where a phase ends.
+    """
+
     notes: tuple[str, ...]
     """What somebody should know: few videos, texts that were cut, a training that was ended because it drifted."""
 
@@ -130,11 +111,13 @@ def fit(
     validate: Validate | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_epoch: Callable[[WtalEpochReport], None] | None = None,
     resume: TrainState | None = None,
     warm: TrainState | None = None,
-) -> TrainResult:
+) -> WtalResult:
     """Trains both branches and keeps the best and the last weights.
+
+    Losses of an epoch: cls, kd, fb, loss (their weighted sum).
 
     clip_scale: what the CLIP encoder multiplies cosines by
     warm: the end of the warm-up of another training, which differs from this one in what comes after it alone; the
@@ -168,15 +151,6 @@ def fit(
             if on_epoch is not None:
                 on_epoch(report)
     return run.result()
-
-
-@dataclass(eq=False)
-class _Best:
-    """The best weights so far."""
-
-    state: State = field(default_factory=dict)
-    epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Step(nn.Module):
@@ -220,10 +194,9 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        in_a_pass = steps_per_pass(len(videos), config.batch_size)
-        self.schedule = Schedule(config, in_a_pass, in_a_pass * -(-config.min_batches // in_a_pass))
+        self.schedule = Schedule.of(config, len(videos))
         self.epoch = 0
-        self.best = _Best()
+        self.best = BestWeights()
         self.judgements: list[Judgement] = []
         self.H: list[Tensor] | None = None
         """N pseudo-labels [T, C] of the phase; None in the warm-up."""
@@ -253,7 +226,7 @@ class Trainer:
             if stored.shape != (sum(lengths), len(self.videos.class_names)):
                 raise BadCheckpoint("The stored training state is of other videos. Start the training anew.")
             self.H = list(stored.split(lengths))
-        self.best = _Best(dict(state.best), state.best_epoch, state.best_metrics)
+        self.best = BestWeights.of(state)
 
     def go_on_after(self, warm_up: TrainState) -> None:
         """Takes over another training's warm-up and closes it by this one's options.
@@ -267,7 +240,7 @@ class Trainer:
         self.epoch, self.history = warm_up.epoch, tuple(before)
         self.close({name: last[name] for name in ("epoch", "round", "phase", "cls", "kd", "fb", "loss")})
 
-    def one_epoch(self) -> EpochReport:
+    def one_epoch(self) -> WtalEpochReport:
         """
         Raises:
             BadInput: a loss is no longer a number.
@@ -278,7 +251,7 @@ class Trainer:
         generator = epoch_generator(self.config.seed, self.epoch)
         batches = epoch_batches(len(self.videos), self.config, generator)
         sums = torch.zeros(4, dtype=torch.float64)
-        with _seeded_on(self.device, int(torch.randint(2**62, (1,), generator=generator))):  # dropout
+        with seeded(int(torch.randint(2**62, (1,), generator=generator)), self.device):  # dropout
             for indices in batches:
                 batch = self.videos.batch(indices, self.config.num_rows, generator, self.H).to(self.device)
                 sums += torch.stack(self.step(phase.step, batch, generator)).detach().cpu().double()
@@ -295,10 +268,7 @@ class Trainer:
         with self.arithmetic():
             output = self.replica(step, batch)
         losses = self.losses(step, output, batch, generator)
-        self.optimizer.zero_grad(set_to_none=True)  # Adam leaves what has no gradient, so the teacher, as it is
-        self.scaler.scale(losses.total).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        descend(losses.total, self.optimizer, self.scaler)  # Adam leaves what has no gradient, so the teacher, as it is
         return losses
 
     def losses(self, step: Step, output: CbpOutput | VlpOutput, batch: Batch, generator: torch.Generator) -> Losses:
@@ -346,7 +316,7 @@ class Trainer:
         lowest = count.clamp(min=1).log() * (1.0 if normalise else count)
         return (mil_loss(logits.float(), mask, labels, self.config.mil_ratio, normalise) - lowest).mean()
 
-    def finish(self, phase: Phase, losses: Mapping[str, float], started: float) -> EpochReport:
+    def finish(self, phase: Phase, losses: Mapping[str, float], started: float) -> WtalEpochReport:
         """Closes the epoch, and the phase where it is over: what is best, and the state to go on from."""
         self.epoch += 1
         ends = self.schedule.ends(phase, [*phase_losses(self.history), losses["loss"]])
@@ -355,7 +325,7 @@ class Trainer:
         if not ends:
             self.history = (*self.history, row)
         logger.info("epoch %d of at most %d: %s", self.epoch, self.schedule.total(), self.history[-1])
-        return EpochReport(
+        return WtalEpochReport(
             epoch=self.epoch,
             num_epochs=self.schedule.total(),
             round=phase.round,
@@ -463,17 +433,12 @@ class Trainer:
         """Metrics of the weights as they are, kept if they are the best; where nothing validates, if they are good."""
         if self.validate is None:
             if not drifted:
-                self.best = _Best(copy_state(self.model), self.epoch, {})
+                self.best = BestWeights(copy_state(self.model), self.epoch)
             return {}
         with torch.no_grad():
             validate = self.validate
             metrics = self.group.from_first(lambda: dict(validate(self.predictor)))
-        name = self.config.select_metric
-        if name not in metrics:
-            known = ", ".join(sorted(metrics))
-            raise BadInput(f"There is no validation metric {name!r} here. Set select_metric to one of: {known}.")
-        if not self.best.state or _rank(metrics[name]) >= _rank(self.best.metrics[name]):
-            self.best = _Best(copy_state(self.model), self.epoch, metrics)
+        self.best = self.best.or_those_of(self.model, self.epoch, metrics, self.config.select_metric)
         return metrics
 
     def state(self) -> TrainState:
@@ -501,21 +466,7 @@ class Trainer:
             )
         return (*self.videos.notes, *self.texts.notes, *drift)
 
-    def result(self) -> TrainResult:
+    def result(self) -> WtalResult:
         last = copy_state(self.model)
         best = self.best
-        return TrainResult(best.state or last, last, best.metrics, best.epoch, self.history, self.notes())
-
-
-@contextmanager
-def _seeded_on(device: torch.device, seed: int) -> Iterator[None]:
-    """Inside, torch's generators start from ``seed``; afterwards they are as they were."""
-    devices: Sequence[torch.device] = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-def _rank(metric: float) -> float:
-    """A metric that is undefined, such as a mean over no classes, is the worst."""
-    return -math.inf if math.isnan(metric) else metric
+        return WtalResult(best.state or last, last, best.metrics, best.epoch, self.history, self.notes())
