@@ -20,6 +20,7 @@ from vidlang.core import (
 )
 from vidlang.core.shares import Share, share_of
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.merge import merge
 from vidlang.store.pack_shards import PackShards, id_of, pack_name
 
 RECIPE = FeatureRecipe("mini", "1")
@@ -167,6 +168,12 @@ def test_only_files_are_removed(mixed):
         mixed.remove(FeatureKey("late.mp4", RECIPE))
 
 
+def test_what_comes_to_light_under_a_removed_file_is_said(mixed, caplog):
+    mixed.remove(FeatureKey("a.mp4", RECIPE))
+    assert "a.mp4 lies in a pack" in caplog.text
+    assert np.array_equal(mixed.get(FeatureKey("a.mp4", RECIPE)).values, features("a.mp4").values)
+
+
 def test_a_pack_that_is_torn_is_named(mixed):
     path = mixed.root / pack_name(Share(share_of("fight/b.mp4", 3), 3))
     path.write_bytes(path.read_bytes()[:1000])
@@ -174,6 +181,18 @@ def test_a_pack_that_is_torn_is_named(mixed):
         mixed.get(FeatureKey("fight/b.mp4", RECIPE))
     assert [found for found, _ in mixed.verify()] == [path]
     assert {key.video_id for key in mixed.keys(RECIPE)} >= {"late.mp4", "a.mp4"}
+
+
+def test_what_lies_in_a_torn_pack_is_not_left_out_in_silence(mixed, tmp_path):
+    path = mixed.root / pack_name(Share(share_of("fight/b.mp4", 3), 3))
+    path.write_bytes(path.read_bytes()[:1000])
+    for packed in (lambda: mixed.pack(tmp_path / "all.h5"), lambda: mixed.pack_shards(tmp_path / "again", 5)):
+        with pytest.raises(DamagedEntry, match=path.name):
+            packed()
+    assert not (tmp_path / "all.h5").exists() and not (tmp_path / "again").exists()
+    outcomes = list(merge([mixed], FeatureCache(tmp_path / "merged")))
+    assert [outcome.video_id for outcome in outcomes if outcome.status != "copied"] == [str(path)]
+    assert [outcome.status for outcome in outcomes].count("damaged") == 1 < len(outcomes)
 
 
 def test_old_caches_read_as_before(loose, tmp_path):

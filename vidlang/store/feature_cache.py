@@ -266,6 +266,8 @@ class FeatureCache:
         if (found := _video_id(path)) is not None and _same_to_a_file_system(found, key.video_id):
             raise _missing(key, self.root)
         path.unlink(missing_ok=True)
+        if self.packs is not None and key in self:
+            logger.warning("%s lies in a pack of %s, too, and that entry counts again", key.video_id, self.root)
 
     def keys(self, recipe: FeatureRecipe | None = None) -> Iterator[FeatureKey]:
         """Keys of all entries, or of one recipe's, sorted by path; damaged ones are skipped with a logged warning."""
@@ -339,7 +341,7 @@ class FeatureCache:
                 if problem:
                     problems.append((self.root / path, problem))
                 task.advance()
-        return problems + self._damaged_packs() + ([] if self.packed else self._stale_temporaries(sweep))
+        return problems + self.damaged_packs() + ([] if self.packed else self._stale_temporaries(sweep))
 
     def pack(self, target: Path, recipe: FeatureRecipe | None = None, progress: Progress | None = None) -> int:
         """Copy all entries, or one recipe's, into one file at ``target``; returns how many.
@@ -347,7 +349,7 @@ class FeatureCache:
         Each entry is checked on the way and copied byte for byte.
 
         Raises:
-            BadInput: nothing to pack. DamagedEntry: an entry is damaged (``verify`` lists them all).
+            BadInput: nothing to pack. DamagedEntry: an entry or a pack is damaged (``verify`` lists them all).
         """
         paths = self._paths_to_pack(recipe)
         with (progress or Progress()).task("pack", total=len(paths), unit="entries") as task:
@@ -382,6 +384,8 @@ class FeatureCache:
         paths = self._entry_paths("" if recipe is None else _recipe_folder(recipe))
         if not paths:
             raise BadInput(f"{self.root} holds no features to pack. Run: vidlang cache list")
+        if damaged := self.damaged_packs():  # its entries are not among the paths, and nobody would miss them
+            raise DamagedEntry(damaged[0][1])
         return paths
 
     def _write_pack(self, target: Path, paths: Sequence[PurePosixPath], task: Task) -> None:
@@ -465,7 +469,8 @@ class FeatureCache:
             logger.warning("%s", damage)
             return []
 
-    def _damaged_packs(self) -> list[tuple[Path, str]]:
+    def damaged_packs(self) -> list[tuple[Path, str]]:
+        """(path, what is wrong with it) of the packs of a folder that do not open: their entries are in no listing."""
         found = []
         for pack in [] if self.packs is None else self.packs.files():
             try:

@@ -24,7 +24,7 @@ class Merged:
     """What became of one entry of a source."""
 
     video_id: str
-    """Or, of an entry that does not read, its path."""
+    """Or, of an entry or a pack that does not read, its path."""
     fingerprint: str
     """Of its recipe; empty where it does not read."""
     source: str
@@ -37,6 +37,8 @@ def merge(
 ) -> Iterator[Merged]:
     """Copies what ``target`` does not have, one outcome per entry; each entry is whole in the target, or not there.
 
+    A pack of a source that does not open is one outcome in place of its entries.
+
     dry_run: everything is read and checked, nothing written
 
     Raises:
@@ -44,14 +46,16 @@ def merge(
     """
     if target.packed:
         raise BadInput(f"{target.root} is a packed file and cannot be written. Merge into a folder, then pack it.")
-    listed = []
+    listed, packs = [], []
     for source in sources:
         if source.same_place(target):
             raise BadInput(f"{source.root} is both source and target. Name another cache with --into.")
-        paths = source.relative_paths()
-        if not paths:
+        paths, damaged = source.relative_paths(), source.damaged_packs()
+        if not paths and not damaged:
             raise BadInput(f"{source.root} holds no features. Give a cache folder, a workspace, or a packed file.")
         listed.append((source, paths))
+        packs += [Merged(str(path), "", str(source.root), "damaged", problem) for path, problem in damaged]
+    yield from packs
     planned: dict[PurePosixPath, str] = {}  # a dry run has to know what it would have copied
     with (progress or Progress()).task("merge", total=sum(len(paths) for _, paths in listed), unit="entries") as task:
         for source, paths in listed:
