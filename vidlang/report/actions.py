@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidlang.core.results import Detection
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import Form, as_picture, clock, clock_unit, picture_style, reduce_rows, shorten, tick_step
+from vidlang.report.timeline import Form, as_picture, clock, clock_unit, picture_style, reduce_rows, shorten, time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +72,7 @@ def actions_png(
             axis.set_yticks([0, 1])
             axis.set_ylabel(shorten(class_names[c], 18), rotation=0, ha="right", va="center")
             axis.set_xlim(begin, length)
-        step = tick_step(length - begin)
-        ticks = np.arange(np.ceil(begin / step) * step, length + 1e-9, step)
+        ticks = time_ticks(begin, length)
         axes[-1].set_xticks(ticks, [clock(tick, length) for tick in ticks])
         peaks = curve.max(axis=0)
         low = sum(name not in named and peak <= LEAST_PEAK for name, peak in zip(class_names, peaks, strict=True))

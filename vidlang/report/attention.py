@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.map_plot import figure_bytes
 from vidlang.report.timeline import (
     CURVE_COLORS,
     THRESHOLD_COLOR,
     WIDTH,
+    as_picture,
     clock,
     clock_unit,
     picture_style,
     reduce_rows,
     shorten,
     stairs,
-    tick_step,
+    time_ticks,
 )
 
 PANEL = 1.7
@@ -75,8 +75,7 @@ def attention_plot(
             axis.set_ylabel(f"layer {layer + 1}: attention\n(times an even share)", fontsize=8)
             if layer == 0:
                 axis.legend(loc="upper right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none", ncols=4)
-        step = tick_step(end - begin)
-        ticks = np.arange(np.ceil(begin / step - 1e-9) * step, end + 1e-9, step) + 0.0
+        ticks = time_ticks(begin, end)
         for axis in axes[:num_layers]:
             axis.set_xticks(ticks, [clock(tick, end) for tick in ticks])
         axes[num_layers - 1].set_xlabel(f"time ({clock_unit(end)})")
@@ -85,7 +84,7 @@ def attention_plot(
         figure.suptitle(shorten(name, 90), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
         if note:
             figure.text(0.99, 0.995, shorten(note, 90), ha="right", va="top", fontsize=6.5, color="0.4")
-        return figure_bytes(figure, kind)
+        return as_picture(figure, kind)
 
 
 def _strip_height(frames: Sequence[NDArray[np.uint8]]) -> float:

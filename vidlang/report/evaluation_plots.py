@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,14 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import CURVE_COLORS, DPI, THRESHOLD_COLOR, TRUTH_COLOR, picture_style, shorten
+from vidlang.report.timeline import (
+    CURVE_COLORS,
+    LINE_STYLES,
+    THRESHOLD_COLOR,
+    TRUTH_COLOR,
+    as_picture,
+    legend_texts,
+    picture_style,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Kind = Literal["png", "pdf"]
 
-LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 MOST_POINTS = 3000
 """Points of a drawn curve; about as many as a printed page can show."""
 MOST_LINES = 7
@@ -145,30 +152,17 @@ def _picture(panels: Sequence[Panel], kind: Kind, title: str | None) -> bytes:
     widths = [max(row[column][0] for row in sizes if column < len(row)) for column in range(columns)]
     heights = [max(height for _, height in row) for row in sizes]
     with picture_style():
-        import matplotlib
         from matplotlib.figure import Figure
 
-        # Text in PDF stays text: type 42 fonts can be searched and edited.
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            top = 0.35 if title else 0.0
-            figure = Figure(figsize=(sum(widths), sum(heights) + top), layout="constrained")
-            # Each panel has a figure of its own, so that long names of one take no room from the others.
-            parts: Any = figure.subfigures(
-                len(rows), columns, squeeze=False, width_ratios=widths, height_ratios=heights
-            )
-            for part, panel in zip(parts.ravel(), panels, strict=False):
-                _draw(part.subplots(), panel)
-            if title:
-                figure.suptitle(shorten(title, 110), fontsize=11, fontweight="bold")
-            buffer = io.BytesIO()
-            figure.savefig(
-                buffer,
-                format=kind,
-                dpi=DPI,
-                facecolor="white",
-                metadata={"CreationDate": None} if kind == "pdf" else None,
-            )
-            return buffer.getvalue()
+        top = 0.35 if title else 0.0
+        figure = Figure(figsize=(sum(widths), sum(heights) + top), layout="constrained")
+        # Each panel has a figure of its own, so that long names of one take no room from the others.
+        parts: Any = figure.subfigures(len(rows), columns, squeeze=False, width_ratios=widths, height_ratios=heights)
+        for part, panel in zip(parts.ravel(), panels, strict=False):
+            _draw(part.subplots(), panel)
+        if title:
+            figure.suptitle(shorten(title, 110), fontsize=11, fontweight="bold")
+        return as_picture(figure, kind)
 
 
 def _size(panel: Panel) -> tuple[float, float]:
@@ -227,11 +221,9 @@ def _draw_lines(axis: Axes, panel: Lines) -> None:
     axis.set_ylabel(panel.y_label)
     axis.grid(color="#E2E2E2", linewidth=0.6)
     axis.set_axisbelow(True)
-    # matplotlib drops labels that start with an underscore, hence the space.
     axis.legend(
-        handles, [f" {shorten(name, 44)}" for name in names], fontsize=8, loc="best", frameon=True, framealpha=0.85,
-        edgecolor="none",
-    )  # fmt: skip
+        handles, legend_texts(names, 44), fontsize=8, loc="best", frameon=True, framealpha=0.85, edgecolor="none"
+    )
 
 
 def _draw_bars(axis: Axes, panel: Bars) -> None:
@@ -259,7 +251,7 @@ def _draw_bars(axis: Axes, panel: Bars) -> None:
     axis.set_xlabel(f"{panel.value_label}{counted}{left_out}", fontsize=8.5)
     if panel.base is not None:
         line = axis.axvline(panel.base[1], color=THRESHOLD_COLOR, linewidth=1.2, linestyle=(0, (2, 2)), zorder=5)
-        axis.legend([line], [f" {shorten(panel.base[0], 30)}"], fontsize=8, loc="lower right",
+        axis.legend([line], legend_texts([panel.base[0]], 30), fontsize=8, loc="lower right",
                     bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, frameon=False)  # fmt: skip
     axis.grid(axis="x", color="#E2E2E2", linewidth=0.6)
     axis.set_axisbelow(True)

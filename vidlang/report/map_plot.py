@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import CURVE_COLORS, DPI, picture_style, shorten
+from vidlang.report.timeline import CURVE_COLORS, Form, as_picture, picture_style, shorten
 
 MARKERS = "os^DvPX"
 """Shapes: the second lap through the colours has another one, so that no two of the first 56 labels look alike."""
@@ -48,7 +46,7 @@ class MapPoints:
         return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
-def map_plot(shown: MapPoints, kind: Literal["png", "pdf", "svg"] = "png") -> bytes:
+def map_plot(shown: MapPoints, kind: Form = "png") -> bytes:
     """The map as a file: a PNG, or a PDF or SVG whose letters stay letters."""
     classes, counts = shown.classes, Counter(shown.labels)
     labels = np.array(shown.labels, dtype=object)
@@ -79,18 +77,7 @@ def map_plot(shown: MapPoints, kind: Literal["png", "pdf", "svg"] = "png") -> by
             title=title, title_fontsize=7.5, alignment="left",
         )  # fmt: skip
         figure.suptitle(shorten(shown.title, 100), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-        return figure_bytes(figure, kind)
-
-
-def figure_bytes(figure: object, kind: str) -> bytes:
-    """A matplotlib figure as a file; the same figure gives the same bytes, so no date is in it."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    metadata: dict[str, None] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})  # type: ignore[assignment]
-    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "vidlang"}):
-        figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=metadata)  # type: ignore[attr-defined]
-    return buffer.getvalue()
+        return as_picture(figure, kind)
 
 
 def file_kind(name: str, known: Sequence[str]) -> str | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from vidlang.core.segments import Segment
 from vidlang.report.timeline import (
     CURVE_COLORS,
@@ -16,7 +14,7 @@ from vidlang.report.timeline import (
     clock_unit,
     picture_style,
     shorten,
-    tick_step,
+    time_ticks,
     visible,
 )
 
@@ -191,7 +189,6 @@ def _shares(segment: Segment, length: float) -> tuple[float, float]:
 
 
 def _times(axis: Axes, length: float) -> None:
-    step = tick_step(length, most=8)
-    ticks = np.arange(np.floor(length / step + 1e-9) + 1) * step
+    ticks = time_ticks(0.0, length, most=8)
     axis.set_xticks(ticks / length, [clock(tick, length) for tick in ticks], fontsize=7.5)
     axis.tick_params(axis="x", length=2.5, pad=1.5, color=NOTE_COLOR, labelcolor=NOTE_COLOR)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from vidlang.core.results import Detection, Scores
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import EVENT_COLORS, FONTS, reduce_rows, shorten, visible
+from vidlang.report.timeline import EVENT_COLORS, FONTS, colors_by_name, reduce_rows, shorten, visible
+from vidlang.report.web import clock
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -111,7 +112,7 @@ class OverlayPainter:
         self._border = min(max(round(BORDER_WIDTH * side), SMALLEST_BORDER), max(side // 8, 1))
         words = [*layers.labels, *(event.label for event in layers.events)]
         self._font = _font(letters, words)
-        self._colors = _event_colors(layers.events)
+        self._colors = colors_by_name((event.label for event in layers.events), EVENT_COLORS)
         self._layout = _Layout.of(layers, self._size, letters, self._border, words)
         panel = self._draw_panel()
         share = panel[..., 3:].astype(np.uint16)
@@ -150,7 +151,7 @@ class OverlayPainter:
         left = top = self._border + max(letters // 3, 2)
         row = layers.row_at(seconds)
         score = None if row is None or layers.scores is None else float(layers.scores[row])
-        lines = [(_moment(seconds) + ("" if score is None else f"  {layers.score_name} {score:.2f}"), "")]
+        lines = [(clock(seconds) + ("" if score is None else f"  {layers.score_name} {score:.2f}"), "")]
         lines += [(f"{event.label} {event.score:.2f}", self._colors[event.label]) for event in running[:MAX_NAMED]]
         if len(running) > MAX_NAMED:
             lines.append((f"and {len(running) - MAX_NAMED} more", ""))
@@ -288,18 +289,6 @@ def _draw_bar(
     start, end = visible(segment, duration)
     first, last = layout.x(start) * FINER, layout.x(end) * FINER - 1
     draw.rectangle((first, bar[0] * FINER, max(last, first), bar[1] * FINER - 1), fill=color)
-
-
-def _event_colors(events: Iterable[Detection]) -> dict[str, str]:
-    names = dict.fromkeys(event.label for event in events)
-    return {name: EVENT_COLORS[place % len(EVENT_COLORS)] for place, name in enumerate(names)}
-
-
-def _moment(seconds: float) -> str:
-    """``m:ss.s``, cut off and not rounded, so that no frame seems to be later than it is."""
-    tenths = int(max(seconds, 0.0) * 10 + 1e-6)
-    minutes, rest = divmod(tenths, 600)
-    return f"{minutes}:{rest // 10:02d}.{rest % 10}"
 
 
 def _fitting(text: str, font: FreeTypeFont, width: float) -> str:

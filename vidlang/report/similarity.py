@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.map_plot import figure_bytes
 from vidlang.report.matches import Segments
-from vidlang.report.timeline import WIDTH, clock, clock_unit, picture_style, shorten, tick_step
+from vidlang.report.timeline import WIDTH, as_picture, clock, clock_unit, picture_style, shorten, time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,14 +78,13 @@ def similarity_plot(
         axis.set_title(f"{drawn} (orange)" if matches else "no matching passage", fontsize=8.5, loc="left")
         if note:
             figure.supxlabel(shorten(note, 150), fontsize=7, color="0.4", x=0.01, ha="left")
-        return figure_bytes(figure, kind)
+        return as_picture(figure, kind)
 
 
 def _second_axes(axis: Axes, spans: tuple[float, float], query_name: str, gallery_name: str) -> None:
     for side, name, span, most in ((axis.yaxis, query_name, spans[0], 8), (axis.xaxis, gallery_name, spans[1], 12)):
-        step = tick_step(span, most)
         low, high = sorted(side.get_view_interval())
-        ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0
+        ticks = time_ticks(low, high, most)
         side.set_ticks(ticks, [clock(tick, span) for tick in ticks], fontsize=8)
         side.set_label_text(f"{shorten(name, 40)} ({clock_unit(span)})", fontsize=8.5)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,12 @@ CURVE_COLOR = "#0072B2"
 THIN_COLORS = ("#56B4E9", "#CC79A7", "#009E73", "#999999")
 EVENT_COLORS = ("#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31", "#999999")
 CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+"""Strokes of curves in one panel, so that colour alone tells nothing."""
 THRESHOLD_COLOR = "#444444"
 TRUTH_COLOR = "#222222"
 
+Color = TypeVar("Color")
 Form = Literal["png", "pdf", "svg"]
 """Formats of a picture."""
 
@@ -121,7 +124,7 @@ def place_events(
     ``characters`` is how many letters the axis is wide. Events that find no lane keep their shading without a text.
     """
     length = max(end - begin, 1e-9)
-    color = {name: EVENT_COLORS[i % len(EVENT_COLORS)] for i, name in enumerate(dict.fromkeys(e.label for e in events))}
+    color = colors_by_name((event.label for event in events), EVENT_COLORS)
     taken: list[list[tuple[float, float]]] = [[] for _ in range(max_lanes)]
     marks = []
     for event in sorted(events, key=lambda event: (-event.score, event.segment)):
@@ -171,6 +174,23 @@ def clock_unit(length: float) -> str:
 def tick_step(length: float, most: int = 12) -> float:
     """The smallest round step in seconds that gives at most ``most`` ticks."""
     return next((step for step in TICK_STEPS if length / step <= most), max(TICK_STEPS[-1], length / most))
+
+
+def time_ticks(begin: float, end: float, most: int = 12) -> NDArray[np.float64]:
+    """Round seconds from ``begin`` to ``end``, at most about ``most``."""
+    step = tick_step(end - begin, most)
+    ticks: NDArray[np.float64] = np.arange(np.ceil(begin / step - 1e-9), np.floor(end / step + 1e-9) + 1) * step
+    return ticks + 0.0  # 0 has no sign
+
+
+def colors_by_name(names: Iterable[str], palette: Sequence[Color]) -> dict[str, Color]:
+    """A colour for each name, in the order in which they come first."""
+    return {name: palette[place % len(palette)] for place, name in enumerate(dict.fromkeys(names))}
+
+
+def legend_texts(labels: Iterable[str], limit: int) -> list[str]:
+    """matplotlib drops labels that start with an underscore, hence the space."""
+    return [f" {text}" if text.startswith("_") else text for text in (shorten(label, limit) for label in labels)]
 
 
 def timeline_png(
@@ -227,6 +247,7 @@ def picture_style() -> Iterator[None]:
         "text.usetex": False,
         "text.parse_math": False,
         "pdf.fonttype": 42,  # letters stay letters, which journals ask for
+        "svg.fonttype": "none",
         "svg.hashsalt": "vidlang",
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
@@ -239,7 +260,7 @@ def as_png(figure: Figure) -> bytes:
     return as_picture(figure, "png")
 
 
-def as_picture(figure: Figure, form: Form) -> bytes:
+def as_picture(figure: Figure, form: str) -> bytes:
     """A PNG file, or a PDF or SVG of lines and letters, which carry no date: equal figures give equal files."""
     undated = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     buffer = io.BytesIO()
@@ -292,11 +313,6 @@ def _draw_curves(axis: Axes, scores: Scores, threshold: float | None) -> tuple[l
     return handles, labels
 
 
-def _legend_texts(labels: Sequence[str], limit: int) -> list[str]:
-    """matplotlib drops labels that start with an underscore, hence the space."""
-    return [f" {text}" if text.startswith("_") else text for text in (shorten(label, limit) for label in labels)]
-
-
 def _with_shades(
     handles: Sequence[Any], labels: Sequence[str], marks: Sequence[EventMark]
 ) -> tuple[list[Any], list[str]]:
@@ -319,7 +335,7 @@ def _draw_header(axis: Axes, heading: str, handles: Sequence[Any], labels: Seque
         said.set_in_layout(False)
     text = axis.text(0, 1, heading, transform=axis.transAxes, ha="left", va="top", fontsize=10.5, fontweight="bold")
     legend = axis.legend(
-        handles, _legend_texts(labels, 32), loc="lower left", bbox_to_anchor=(0, -0.1), borderaxespad=0, borderpad=0,
+        handles, legend_texts(labels, 32), loc="lower left", bbox_to_anchor=(0, -0.1), borderaxespad=0, borderpad=0,
         ncols=len(labels), frameon=False, fontsize=8, columnspacing=1.2,
     )  # fmt: skip
     for artist in (text, legend):
@@ -378,9 +394,7 @@ def _draw_classes(figure: Figure, axis: Axes, scores: Scores, shown: Sequence[in
 
 
 def _time_axis(axes: Sequence[Axes], begin: float, end: float) -> None:
-    length = end - begin
-    step = tick_step(length)
-    ticks = np.arange(np.ceil(begin / step - 1e-9), np.floor(end / step + 1e-9) + 1) * step + 0.0
+    length, ticks = end - begin, time_ticks(begin, end)
     for axis in axes:
         axis.set_xlim(begin, end)
         axis.tick_params(axis="x", bottom=False, labelbottom=False)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import CURVE_COLORS, THRESHOLD_COLOR, as_png, picture_style, shorten
+from vidlang.report.timeline import (
+    CURVE_COLORS,
+    LINE_STYLES,
+    THRESHOLD_COLOR,
+    as_png,
+    legend_texts,
+    picture_style,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +28,6 @@ ROW = 3
 """Panels in a row at most."""
 MARKED_EPOCHS = 30
 """Up to so many epochs each has a mark of its own."""
-STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 RATE = "learning_rate"
 
 
@@ -114,7 +121,7 @@ def _draw(
     for place, (key, values) in enumerate(curves.items()):
         known = np.isfinite(values)
         color = CURVE_COLORS[place % len(CURVE_COLORS)]
-        style: Any = STYLES[place % len(STYLES)]
+        style: Any = LINE_STYLES[place % len(LINE_STYLES)]
         handles += axis.plot(epochs[known], values[known], color=color, linestyle=style, marker=marker, markersize=3)
         labels.append(panel.names[key])
         if best is not None and key == best.metric:
@@ -137,6 +144,4 @@ def _draw(
         axis.set_ylim(bottom=0)
         axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     else:
-        # matplotlib drops labels that start with an underscore, hence the space.
-        axis.legend(handles, [f" {shorten(label, 36)}" for label in labels], fontsize=7.5, frameon=True,
-                    framealpha=0.85, edgecolor="none")  # fmt: skip
+        axis.legend(handles, legend_texts(labels, 36), fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
