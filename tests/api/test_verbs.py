@@ -83,6 +83,12 @@ def test_functions_take_the_options_of_their_command_with_the_same_defaults(verb
     assert differing == {}
 
 
+def test_groups_are_looked_for_with_every_option_that_decides_the_gallery():
+    taken = inspect.signature(vidlang.find_duplicates).parameters
+    wanted = [*cli.index.GALLERY_OPTIONS, *cli.index.RECIPE_OPTIONS]
+    assert {o.name: plain(o.default) for o in wanted} == {o.name: taken[o.name].default for o in wanted}
+
+
 def test_importing_vidlang_is_light_and_names_are_found_when_they_are_used():
     script = (
         "import sys, vidlang\n"

@@ -19,7 +19,7 @@ from vidlang.api.common import (
     place_of,
     progress_of,
 )
-from vidlang.api.features import in_memory, rows_for
+from vidlang.api.features import encoder_for, in_memory, rows_for
 from vidlang.api.results import ScoreResult
 from vidlang.core import Detections, FeatureRecipe, Features, Progress, Scores
 from vidlang.core.features import Crops, Pick, Precision
@@ -216,6 +216,6 @@ def score_features(
     """
     if isinstance(checkpoint, Scorer):
         return checkpoint.score(features, seconds)
-    encoder = features.key.recipe.encoder if isinstance(features, Features) and labels is not None else None
+    encoder = encoder_for(labels, features)
     scorer = load_scorer(checkpoint, labels=labels, branch=branch, encoder=encoder, device=device, workspace=workspace)
     return scorer.score(features, seconds)

@@ -214,6 +214,11 @@ def rows_for(
     return features
 
 
+def encoder_for(labels: str | Sequence[str] | None, features: Features | ArrayLike) -> str | None:
+    """The encoder that made the features, which words are compared with; None: that of the checkpoint or settings."""
+    return features.key.recipe.encoder if labels is not None and isinstance(features, Features) else None
+
+
 def _bare_rows(values: ArrayLike, seconds: ArrayLike | None, recipe: FeatureRecipe) -> Features:
     """Rows without a video, as one that is called ``array``."""
     rows = np.asarray(values)

@@ -19,7 +19,7 @@ from vidlang.api.common import (
     place_of,
     progress_of,
 )
-from vidlang.api.features import rows_for
+from vidlang.api.features import encoder_for, rows_for
 from vidlang.api.results import LocalizeResult
 from vidlang.core import FeatureRecipe, Features
 from vidlang.core.features import Pick, Precision
@@ -213,7 +213,7 @@ def localize_features(
     """
     if isinstance(checkpoint, Localizer):
         return checkpoint.localize(features, seconds)
-    encoder = features.key.recipe.encoder if isinstance(features, Features) and labels is not None else None
+    encoder = encoder_for(labels, features)
     found = load_localizer(
         checkpoint, labels=labels, branch=branch, encoder=encoder, device=device, workspace=workspace
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from vidlang.workflows.localize import LocalizedVideo, LocalizeReport
     from vidlang.workflows.retrieve import RetrieveReport
     from vidlang.workflows.score import ScoreReport
+
+One = TypeVar("One")
+"""Result of one video or query."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,7 @@ class ExtractResult:
         Raises:
             UnknownName: no such video.
         """
-        return self.cache.get(FeatureKey(_chosen(video, self.ids), self.recipe))
+        return self.cache.get(FeatureKey(self.ids[_place(video, self.ids)], self.recipe))
 
     def to_dict(self) -> dict[str, Any]:
         """As ``vidlang extract --json``."""
@@ -69,8 +73,42 @@ class ExtractResult:
         return html_table(columns, caption=f"Features {self.recipe.name}")
 
 
+class _Several(Tabular, Generic[One]):
+    """One result for each video or query that did not fail."""
+
+    report: ScoreReport | LocalizeReport | RetrieveReport
+
+    @abstractmethod
+    def _named(self) -> tuple[tuple[str, ...], tuple[One, ...]]:
+        """Ids of the videos, or the queries, and their results."""
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        return _failed(self.report.outcomes)
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.report.folder
+
+    def __len__(self) -> int:
+        return len(self._named()[1])
+
+    def __iter__(self) -> Iterator[One]:
+        return iter(self._named()[1])
+
+    def __getitem__(self, name: str | int) -> One:
+        """By the id of a video, by a query, or by place.
+
+        Raises:
+            UnknownName: no such video or query.
+        """
+        names, results = self._named()
+        return results[_place(name, names)]
+
+
 @dataclass(frozen=True, eq=False)
-class ScoreResult(Tabular):
+class ScoreResult(_Several[Scores]):
     """Anomaly scores and events of the videos asked for."""
 
     report: ScoreReport
@@ -88,32 +126,12 @@ class ScoreResult(Tabular):
     def ids(self) -> tuple[str, ...]:
         return tuple(scores.video.id for scores in self.scores)
 
-    @property
-    def failed(self) -> tuple[Outcome, ...]:
-        return _failed(self.report.outcomes)
+    def _named(self) -> tuple[tuple[str, ...], tuple[Scores, ...]]:
+        return self.ids, self.scores
 
     @property
     def threshold(self) -> float:
         return self.report.threshold
-
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
-        return self.report.folder
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __iter__(self) -> Iterator[Scores]:
-        return iter(self.scores)
-
-    def __getitem__(self, video: str | int) -> Scores:
-        """By id or by place.
-
-        Raises:
-            UnknownName: no such video.
-        """
-        return self.scores[self.ids.index(_chosen(video, self.ids))]
 
     def columns(self) -> dict[str, ArrayLike]:
         """One row a snippet of all videos, as ``scores.csv``."""
@@ -136,7 +154,7 @@ class ScoreResult(Tabular):
 
 
 @dataclass(frozen=True, eq=False)
-class LocalizeResult(Tabular):
+class LocalizeResult(_Several["LocalizedVideo"]):
     """Action segments of the videos asked for."""
 
     report: LocalizeReport
@@ -155,29 +173,8 @@ class LocalizeResult(Tabular):
     def class_names(self) -> tuple[str, ...]:
         return self.report.class_names
 
-    @property
-    def failed(self) -> tuple[Outcome, ...]:
-        return _failed(self.report.outcomes)
-
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
-        return self.report.folder
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[LocalizedVideo]:
-        return iter(self.videos)
-
-    def __getitem__(self, video: str | int) -> LocalizedVideo:
-        """By id or by place.
-
-        Raises:
-            UnknownName: no such video.
-        """
-        ids = tuple(found.video.id for found in self.videos)
-        return self.videos[ids.index(_chosen(video, ids))]
+    def _named(self) -> tuple[tuple[str, ...], tuple[LocalizedVideo, ...]]:
+        return tuple(found.video.id for found in self.videos), self.videos
 
     def columns(self) -> dict[str, ArrayLike]:
         """One row a segment, as ``detections.csv``."""
@@ -192,7 +189,7 @@ class LocalizeResult(Tabular):
 
 
 @dataclass(frozen=True, eq=False)
-class RetrieveResult(Tabular):
+class RetrieveResult(_Several[Ranking]):
     """Hits of every query."""
 
     report: RetrieveReport
@@ -201,29 +198,8 @@ class RetrieveResult(Tabular):
     def rankings(self) -> tuple[Ranking, ...]:
         return self.report.rankings
 
-    @property
-    def failed(self) -> tuple[Outcome, ...]:
-        return _failed(self.report.outcomes)
-
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
-        return self.report.folder
-
-    def __len__(self) -> int:
-        return len(self.rankings)
-
-    def __iter__(self) -> Iterator[Ranking]:
-        return iter(self.rankings)
-
-    def __getitem__(self, query: str | int) -> Ranking:
-        """By the query's name or by place.
-
-        Raises:
-            UnknownName: no such query.
-        """
-        names = tuple(ranking.query for ranking in self.rankings)
-        return self.rankings[names.index(_chosen(query, names))]
+    def _named(self) -> tuple[tuple[str, ...], tuple[Ranking, ...]]:
+        return tuple(ranking.query for ranking in self.rankings), self.rankings
 
     def columns(self) -> dict[str, ArrayLike]:
         """One row a matched segment, as ``rankings.csv``."""
@@ -242,9 +218,9 @@ def _failed(outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
     return tuple(outcome for outcome in outcomes if outcome.status == "failed")
 
 
-def _chosen(name: str | int, names: tuple[str, ...]) -> str:
+def _place(name: str | int, names: tuple[str, ...]) -> int:
     if isinstance(name, int):
-        return names[name]
+        return name
     if name not in names:
         raise UnknownName("result", name, names)
-    return name
+    return names.index(name)

@@ -156,13 +156,17 @@ def find_duplicates(
     components: int | None = None,
     skip_start: float = 0.0,
     blank_frames: BlankFrames = "weigh-less",
+    index_dtype: IndexDtype = "float32",
     with_rejected: bool = False,
     encoder: str | None = None,
     stride: int | None = None,
+    pick: Pick | None = None,
     fps: float | None = None,
     features: RowKind | None = None,
     borders: Borders | None = None,
     colour: Colour | None = None,
+    motion: str | None = None,
+    precision: Precision | None = None,
     out: PathLike | None = None,
     device: str | None = None,
     workspace: WorkspaceLike = None,
@@ -181,6 +185,7 @@ def find_duplicates(
             num_components=components,
             skip_start=skip_start,
             blank_frames=blank_frames,
+            dtype=index_dtype,
             device=device or place.settings.device,
         ),
         search=SearchOptions(similarity=similarity, threshold=threshold, segments=segments),
@@ -189,7 +194,17 @@ def find_duplicates(
         report=_page(report, embed, videos),
         out=path_of(out),
     )
-    recipe = RecipeChanges(encoder=encoder, stride=stride, fps=fps, features=features, borders=borders, colour=colour)
+    recipe = RecipeChanges(
+        encoder=encoder,
+        stride=stride,
+        pick=pick,
+        fps=fps,
+        precision=precision,
+        features=features,
+        borders=borders,
+        colour=colour,
+        motion=motion,
+    )
     return run_duplicates(place, options, recipe, progress_of(progress))
 
 
