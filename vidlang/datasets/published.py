@@ -20,7 +20,6 @@ from vidlang.datasets.object_arrays import read_object_array
 
 NORMAL_IN_GROUND_TRUTH = "A"
 """What the published detection truth of both data sets calls a normal video."""
-ROW_FRAMES = 16
 
 
 def read_text(path: Path) -> str:
@@ -143,16 +142,6 @@ def check_ground_truth(
 def _key(event: LabelledSegment) -> tuple[str, tuple[int, int]]:
     assert event.span is not None
     return event.label, event.span
-
-
-def detection_truth(label: Label, num_rows: int, normal: str) -> tuple[LabelledSegment, ...]:
-    """A video's truth as the published detection files hold it.
-
-    num_rows: rows of 16 frames that its features have
-    """
-    if label.classes == (normal,):
-        return (LabelledSegment(NORMAL_IN_GROUND_TRUTH, span=(0, num_rows * ROW_FRAMES)),)
-    return label.segments
 
 
 def find_files(folder: Path, wanted: Mapping[str, Sequence[str]], optional: Iterable[str] = ()) -> dict[str, Path]:

@@ -47,7 +47,6 @@ FILES = {
     "train": ("xd_CLIP_rgb.csv",),
     "test": ("xd_CLIP_rgbtest.csv",),
     "annotations": ("annotations_multiclasses.txt",),
-    "times": ("annotations.txt",),
     "segments": ("gt_segment.npy",),
     "classes": ("gt_label.npy",),
 }
@@ -147,7 +146,7 @@ def import_folder(folder: Path) -> list[Label]:
     Raises:
         BadAnnotation: a file is missing, does not read, or contradicts another.
     """
-    files = find_files(folder, FILES, optional=("train", "times", "segments", "classes"))
+    files = find_files(folder, FILES, optional=("train", "segments", "classes"))
     test = with_annotations(read_lists(test=files["test"]), read_annotations(files["annotations"]), NORMAL)
     if "segments" in files and "classes" in files:
         truth = read_ground_truth(files["segments"], files["classes"])
