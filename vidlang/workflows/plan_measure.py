@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ MOST_HEADERS = 500
 """Headers read of a large collection, spread over it."""
 PARTS = 8
 """Videos that decoding is measured on, spread over all; each gets its share of the time."""
-RENDERED_SECONDS, RENDERED_SIZE = 4.0, (360, 640)
+RENDERED_FRAMES, RENDERED_SIZE = 40, (360, 640)
 FEWEST_BATCHES = 3
 
 
@@ -98,6 +99,7 @@ def plan(
         BadInput: no video and no hours, or no video that reads.
     """
     options, progress = options or PlanOptions(), progress or Progress()
+    site = Site(options.cores or os.cpu_count() or 1, options.network, options.files_per_second, options.price_per_hour)
     hours, paths = hours_in(words)
     spec = find_encoder(recipe.encoder) if ":" not in recipe.encoder and "/" not in recipe.encoder else None
     known = spec is not None and recipe.features == spec.features[0]
@@ -114,7 +116,6 @@ def plan(
             task.advance()
             rates, notes = _rates(decode, encoder, options)
     work = _work(found, recipe, encoder.dim if encoder is not None else spec.dim if spec is not None else 0)
-    site = Site(options.cores or os.cpu_count() or 1, options.network, options.files_per_second, options.price_per_hour)
     return estimate(recipe, work, rates, site, options.workers, (*found.notes, *notes, *_assumed(site, recipe)))
 
 
@@ -189,7 +190,8 @@ def _rendered(folder: Path, hours: float, options: PlanOptions) -> _Collection:
     videos = []
     for seed, kind in enumerate(("normal", "fire")):
         path = folder / f"{kind}.mp4"
-        write_video(path, render_video(kind, seed=seed, seconds=RENDERED_SECONDS, size=RENDERED_SIZE), 25.0)
+        frames = islice(render_video(kind, seed=seed, size=RENDERED_SIZE), RENDERED_FRAMES)
+        write_video(path, frames, 25.0)
         videos.append(path)
     height, width = RENDERED_SIZE
     note = (
