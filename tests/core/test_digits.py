@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vidlang.core.digits import share
+from vidlang.core.digits import counted, share
+
+
+def test_one_is_one():
+    assert [counted(number, "label") for number in (0, 1, 2)] == ["0 labels", "1 label", "2 labels"]
+    assert counted(1, "index", "indexes") == "1 index" and counted(3, "index", "indexes") == "3 indexes"
 
 
 @pytest.mark.parametrize(

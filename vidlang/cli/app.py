@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import difflib
 import io
 import os
 import re
@@ -44,7 +43,7 @@ from vidlang.cli import (
 from vidlang.cli.help import choices_of, dress
 from vidlang.cli.options import WithSwitches
 from vidlang.cli.render import warn
-from vidlang.core.errors import BadInput, UnknownName, VidlangError
+from vidlang.core.errors import BadInput, UnknownName, VidlangError, did_you_mean
 
 INTERRUPTED = 130
 UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -203,8 +202,8 @@ def _usage_trouble(error: Any) -> str:
 def _near_choice(error: Any) -> str:
     """``. Did you mean 'middle'?`` where a word is close to one that the option takes."""
     param, said = getattr(error, "param", None), re.search(r"'(.+?)' is not one of", str(error.message))
-    near = difflib.get_close_matches(said[1], choices_of(param), n=1) if param is not None and said else []
-    return f". Did you mean {near[0]!r}?" if near else ""
+    near = did_you_mean(said[1], choices_of(param)) if param is not None and said else ""
+    return f".{near}" if near else ""
 
 
 def _machine_trouble(error: OSError) -> str:

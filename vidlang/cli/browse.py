@@ -15,6 +15,7 @@ from vidlang.cli import complete
 from vidlang.cli.help import RUNNING, VIDEOS
 from vidlang.cli.options import DeviceOption, JsonOption, ManifestOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, configure_logging, print_json, say, warn
+from vidlang.core.digits import counted
 
 SPLIT_HELP = "Only videos of this split of the manifest: train, val or test."
 
@@ -117,7 +118,7 @@ def command(
             say(server.url)
         sys.stdout.flush()  # a program that started this waits for the address
         if not quiet:
-            warn(f"{server.num_videos} video{'s' * (server.num_videos != 1)}. Ctrl-C stops.")
+            warn(f"{counted(server.num_videos, 'video')}. Ctrl-C stops.")
         if not no_open and _has_screen():
             webbrowser.open(server.ticket())
         server.serve()

@@ -10,8 +10,9 @@ import typer
 
 from vidlang.cli import complete
 from vidlang.cli.cache_pictures import add_pictures
-from vidlang.cli.help import ANSWER, COMMON, RUNNING, VIDEOS
+from vidlang.cli.help import ANSWER, RUNNING, VIDEOS
 from vidlang.cli.options import (
+    CacheUrlOption,
     DryRunOption,
     JsonOption,
     NamesOnlyOption,
@@ -41,16 +42,6 @@ FilterOption = Annotated[
         metavar="HEX",
         autocompletion=complete.recipes,
         rich_help_panel=VIDEOS,
-    ),
-]
-CacheUrlOption = Annotated[
-    str | None,
-    typer.Option(
-        "--cache",
-        help="Another cache: a folder, a packed file, or a URL such as s3://bucket/prefix.",
-        show_default="the workspace's",
-        metavar="PLACE",
-        rich_help_panel=COMMON,
     ),
 ]
 VideosArgument = Annotated[
@@ -498,9 +489,9 @@ def pack(
 
         show_plan(plan_pack(cache, file, recipe), json=json, quiet=quiet)
         return
-    entries = len(find_keys(cache, ["*"], recipe))
     said = pack_cache(cache, file, recipe, TerminalProgress(quiet), shards)
     if json:
+        entries = len(find_keys(cache, ["*"], recipe))
         print_json({"schema": "vidlang.cache.pack/1", "entries": entries, "file": str(file)})
     elif not quiet:
         say(said)

@@ -12,9 +12,10 @@ from vidlang.cli import complete
 from vidlang.cli.help import ANSWER, VIDEOS
 from vidlang.cli.options import DeviceOption, JsonOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, clock, configure_logging, print_json, print_table, say, say_notes
+from vidlang.cli.retrieve import GALLERY, CheckpointOption
+from vidlang.core.digits import counted
 
 LAYOUT = "Layout"
-GALLERY = "Gallery (decides which index)"
 
 
 class ByChoice(str, Enum):
@@ -177,16 +178,7 @@ def matrix(
         str,
         typer.Argument(help="Id of another.", metavar="OTHER", autocompletion=complete.cached_videos),
     ],
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Name or folder of a TCA checkpoint, or plain for none.",
-            show_default="the newest, or plain",
-            metavar="NAME",
-            autocompletion=complete.checkpoints,
-            rich_help_panel=GALLERY,
-        ),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     out: Annotated[
         Path,
         typer.Option(help="The picture: .png, .pdf or .svg.", metavar="FILE", rich_help_panel=ANSWER),
@@ -220,8 +212,7 @@ def matrix(
         return
     if quiet:
         return
-    number = len(report.segments)
-    say(f"Similarity {report.overlap:.3f}; {number} matching passage{'' if number == 1 else 's'}")
+    say(f"Similarity {report.overlap:.3f}; {counted(len(report.segments), 'matching passage')}")
     spans = [[_span(a.start, a.end), _span(b.start, b.end)] for a, b in report.segments]
     if spans:
         print_table([first, second], spans)
@@ -286,10 +277,8 @@ def attention(
         print_json(report.to_dict())
     elif not quiet:
         layers, heads, rows = report.attention.shape
-        say(
-            f"{rows} snippets, {layers} layer{'' if layers == 1 else 's'} of {heads} heads, "
-            f"checkpoint {report.made_by['checkpoint']}"
-        )
+        looked = f"{counted(rows, 'snippet')}, {counted(layers, 'layer')} of {counted(heads, 'head')}"
+        say(f"{looked}, checkpoint {report.made_by['checkpoint']}")
         best = sorted(range(rows), key=lambda row: -report.mean[row])[:SHOWN]
         table = [[_span(*report.seconds[row].tolist()), float(report.mean[row]) * rows] for row in best]
         print_table(["most attended", "times an even share"], table)

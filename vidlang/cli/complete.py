@@ -22,7 +22,7 @@ def encoders(incomplete: str) -> list[str]:
 
 
 def checkpoints(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Checkpoints of the workspace; of one method where the command says which."""
+    """Checkpoints of the workspace, of all methods."""
     from vidlang.workflows.known_names import checkpoint_names
 
     return _starting(checkpoint_names(_workspace(ctx)), incomplete)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vidlang.cli import complete
 from vidlang.cli.eval_output import PlotOption, ReportOption, say_files
 from vidlang.cli.extract import WorkersOption
 from vidlang.cli.help import RUNNING, VIDEOS
@@ -43,6 +44,7 @@ def command(
             show_default="the newest",
             metavar="NAME",
             rich_help_panel=RUNNING,
+            autocompletion=complete.checkpoints,
         ),
     ] = None,
     manifest: ManifestOption = None,

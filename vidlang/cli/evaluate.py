@@ -24,11 +24,6 @@ COUNTING = "How it is counted"
 app = typer.Typer(help="Measure stored results, networks and checkpoints against labels.", no_args_is_help=True)
 
 
-class DetectionMode(str, Enum):
-    clean = "clean"
-    reference = "reference"
-
-
 class CountMode(str, Enum):
     clean = "clean"
     reference = "reference"
@@ -67,13 +62,13 @@ def anomaly(
     split: SplitOption = None,
     normal: NormalOption = None,
     detection: Annotated[
-        DetectionMode,
+        CountMode,
         typer.Option(
             help="Detection mAP over: clean, abnormal videos and classes with truth; reference, as the published code.",
             metavar="NAME",
             rich_help_panel=COUNTING,
         ),
-    ] = DetectionMode.clean,
+    ] = CountMode.clean,
     allow_missing: Annotated[
         bool,
         typer.Option(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidlang.cli.cache import CacheUrlOption
 from vidlang.cli.help import NUMBERS, RUNNING, SAMPLING
 from vidlang.cli.options import (
+    CacheUrlOption,
     DeviceOption,
     DryRunOption,
     EncoderOption,

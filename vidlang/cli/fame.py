@@ -22,6 +22,7 @@ from vidlang.cli.options import (
     with_options,
 )
 from vidlang.cli.render import TerminalProgress, configure_logging, end_if_failed, print_json, print_table, say
+from vidlang.core.digits import counted
 from vidlang.core.words import words_of
 from vidlang.methods.fame.options import MaskOptions
 
@@ -279,8 +280,7 @@ def cam(
     if json:
         print_json(report.to_dict())
     elif not quiet:
-        made_by, many = report.made_by, len(report.windows)
-        clips = "1 clip" if many == 1 else f"{many} clips"
+        clips, made_by = counted(len(report.windows), "clip"), report.made_by
         say(f"{report.video.id}: {clips} seen by {made_by['checkpoint']} ({made_by['arch']})")
         for note in report.notes:
             say(f"Note: {note}")

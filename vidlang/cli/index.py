@@ -58,6 +58,7 @@ from vidlang.cli.retrieve import (
     WhiteningOption,
     gallery_options,
 )
+from vidlang.core.digits import counted
 from vidlang.core.words import bytes_of
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ def verify(
     elif not quiet:
         for path, problem in problems:
             warn(f"{path}: {problem}")
-        say(f"{len(found)} indexes, {len(problems)} damaged files")
+        say(f"{counted(len(found), 'index', 'indexes')}, {counted(len(problems), 'damaged file')}")
     if problems:
         raise typer.Exit(1)
 

@@ -56,6 +56,16 @@ DeviceOption = Annotated[
         autocompletion=complete.devices,
     ),
 ]
+CacheUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        help="Another cache: a folder, a packed file, or a URL such as s3://bucket/prefix.",
+        show_default="the workspace's",
+        metavar="PLACE",
+        rich_help_panel=COMMON,
+    ),
+]
 EncoderOption = Annotated[
     str | None,
     typer.Option(

@@ -349,7 +349,8 @@ def command(
     if reject:
         if not queries or len(queries) != 1:
             raise BadInput("--reject names videos that do not match one query: vidlang retrieve QUERY --reject VIDEO.")
-        for line in reject_videos(place, queries[0], reject):
+        lines = reject_videos(place, queries[0], reject)
+        for line in () if quiet else lines:
             say(line)
         return
     options = RetrieveOptions(

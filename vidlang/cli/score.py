@@ -39,6 +39,38 @@ class BranchChoice(str, Enum):
 SCORES = "Scores and events"
 """What decides the numbers beside the recipe."""
 
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Name or folder of a checkpoint.",
+        show_default="the newest",
+        metavar="NAME",
+        rich_help_panel=SCORES,
+        autocompletion=complete.checkpoints,
+    ),
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Zero-shot: what to look for, separated by commas.",
+        metavar="WORDS",
+        show_default=False,
+        rich_help_panel=SCORES,
+    ),
+]
+BranchOption = Annotated[
+    BranchChoice | None,
+    typer.Option(
+        help="c: binary classifier, a: similarity to the class texts, fusion: their mean.",
+        show_default="the checkpoint's",
+        metavar="NAME",
+        rich_help_panel=SCORES,
+    ),
+]
+CropOption = Annotated[
+    str,
+    typer.Option(help="Which of ten crops to score: 0 (centre) to 9, or mean.", metavar="N", rich_help_panel=SCORES),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(
@@ -98,34 +130,9 @@ OverlayOption = Annotated[
 
 def command(
     paths: Annotated[list[str], typer.Argument(help="Videos, folders, or patterns.", metavar="VIDEO...")],
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Name or folder of a checkpoint.",
-            show_default="the newest",
-            metavar="NAME",
-            rich_help_panel=SCORES,
-            autocompletion=complete.checkpoints,
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Zero-shot: what to look for, separated by commas.",
-            metavar="WORDS",
-            show_default=False,
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
-    branch: Annotated[
-        BranchChoice | None,
-        typer.Option(
-            help="c: binary classifier, a: similarity to the class texts, fusion: their mean.",
-            show_default="the checkpoint's",
-            metavar="NAME",
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    labels: LabelsOption = None,
+    branch: BranchOption = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -158,12 +165,7 @@ def command(
             rich_help_panel=SCORES,
         ),
     ] = None,
-    crop: Annotated[
-        str,
-        typer.Option(
-            help="Which of ten crops to score: 0 (centre) to 9, or mean.", metavar="N", rich_help_panel=SCORES
-        ),
-    ] = "0",
+    crop: CropOption = "0",
     manifest: Annotated[
         Path | None,
         typer.Option(

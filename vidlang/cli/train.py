@@ -86,7 +86,7 @@ def vadclip(
     preset: Annotated[
         PresetChoice,  # type: ignore[valid-type]
         typer.Option(
-            help="custom: your own classes. Others: " + ", ".join(n for n in PRESETS if n != "custom") + ".",
+            help=f"custom: your own classes. Others: {', '.join(PUBLISHED)}.",
             metavar="NAME",
             rich_help_panel=TRAINING,
         ),

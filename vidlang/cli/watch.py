@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 
-from vidlang.cli import complete
 from vidlang.cli.extract import (
     BatchOption,
     CropsOption,
@@ -28,11 +27,11 @@ from vidlang.cli.extract import (
 from vidlang.cli.help import ANSWER
 from vidlang.cli.options import DeviceOption, EncoderOption, QuietOption, VerboseOption, WorkspaceOption
 from vidlang.cli.render import TerminalProgress, configure_logging, warn
-from vidlang.cli.score import BranchChoice
+from vidlang.cli.score import SCORES, BranchOption, CheckpointOption, CropOption, LabelsOption
 from vidlang.core.errors import BadInput
 from vidlang.core.words import words_of
 
-EVENTS, READING = "Scores and events", "Reading the stream"
+READING = "Reading the stream"
 INTERRUPTED, TERMINATED = "interrupted", "terminated"
 SIGINT_CODE = 130
 
@@ -51,34 +50,9 @@ def command(
             metavar="SOURCE",
         ),
     ],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Zero-shot: what to look for, separated by commas.",
-            metavar="WORDS",
-            show_default=False,
-            rich_help_panel=EVENTS,
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Name or folder of a checkpoint.",
-            show_default="the newest",
-            metavar="NAME",
-            rich_help_panel=EVENTS,
-            autocompletion=complete.checkpoints,
-        ),
-    ] = None,
-    branch: Annotated[
-        BranchChoice | None,
-        typer.Option(
-            help="c: binary classifier, a: similarity to the class texts, fusion: their mean.",
-            show_default="the checkpoint's",
-            metavar="NAME",
-            rich_help_panel=EVENTS,
-        ),
-    ] = None,
+    labels: LabelsOption = None,
+    checkpoint: CheckpointOption = None,
+    branch: BranchOption = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -87,7 +61,7 @@ def command(
             help="Score from which an event begins.",
             show_default="the checkpoint's, or 0.5",
             metavar="X",
-            rich_help_panel=EVENTS,
+            rich_help_panel=SCORES,
         ),
     ] = None,
     end_threshold: Annotated[
@@ -98,19 +72,19 @@ def command(
             help="Score under which it ends.",
             show_default="--threshold",
             metavar="X",
-            rich_help_panel=EVENTS,
+            rich_help_panel=SCORES,
         ),
     ] = None,
     min_seconds: Annotated[
         float,
         typer.Option(
-            min=0, help="Tell of events that last so long, seconds.", metavar="SECONDS", rich_help_panel=EVENTS
+            min=0, help="Tell of events that last so long, seconds.", metavar="SECONDS", rich_help_panel=SCORES
         ),
     ] = 0.0,
     merge_gap: Annotated[
         float,
         typer.Option(
-            min=0, help="Low scores for so many seconds end no event.", metavar="SECONDS", rich_help_panel=EVENTS
+            min=0, help="Low scores for so many seconds end no event.", metavar="SECONDS", rich_help_panel=SCORES
         ),
     ] = 0.0,
     delay: Annotated[
@@ -119,7 +93,7 @@ def command(
             min=0,
             help="A score waits so many seconds at most after its snippet, computing not counted.",
             metavar="SECONDS",
-            rich_help_panel=EVENTS,
+            rich_help_panel=SCORES,
         ),
     ] = 4.0,
     context: Annotated[
@@ -129,15 +103,10 @@ def command(
             help="Seconds behind a snippet that a checkpoint sees before its score is told.",
             show_default="half of --delay",
             metavar="SECONDS",
-            rich_help_panel=EVENTS,
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    crop: Annotated[
-        str,
-        typer.Option(
-            help="Which of ten crops to score: 0 (centre) to 9, or mean.", metavar="N", rich_help_panel=EVENTS
-        ),
-    ] = "0",
+    crop: CropOption = "0",
     on_lag: Annotated[
         OnLag | None,
         typer.Option(

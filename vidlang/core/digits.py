@@ -6,6 +6,14 @@ FEWEST, MOST = 2, 6
 """Digits behind the point."""
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 label``, ``3 labels``.
+
+    plural: where it is not the noun with an s
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def share(value: float) -> str:
     """A number in [0, 1] with two digits, and with more where two would show it as the 0 or 1 that it is near.
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core import BadInput, FeatureKey, FeatureRecipe, Label, MissingFeatures, Progress, VidlangError
+from vidlang.core.digits import counted
 from vidlang.datasets.manifest import labels_from_folders, read_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.metrics.projection import LEAST_POINTS, Plane, nearest_points, pca_plane, tsne_plane, unit_mean, unit_rows
@@ -93,7 +94,7 @@ class MapReport:
     def lines(self) -> list[str]:
         """The report for people."""
         plane = self.plane
-        said = f"{self.shown.title}, {len(self.shown.classes)} labels"
+        said = f"{self.shown.title}, {counted(len(self.shown.classes), 'label')}"
         if plane.explained is not None:
             said += f"; both axes explain {sum(plane.explained):.1%} of the variance"
         if plane.perplexity is not None:
