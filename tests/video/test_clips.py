@@ -28,7 +28,6 @@ from vidlang.video.clips import (
     ClipSampling,
     FramesMissing,
     H264References,
-    count_frames,
     random_starts,
     uniform_starts,
 )
@@ -171,7 +170,7 @@ def test_a_video_shorter_than_a_window_is_spread_over_the_clip(coded):
 
 def test_a_file_of_packed_b_frames_counts_what_decodes(coded):
     """It has as many packets as frames, but some show nothing and others two."""
-    assert count_frames(coded("mpeg4-avi-packed")) == 60
+    assert ClipFile(coded("mpeg4-avi-packed")).num_frames == 60
 
 
 def test_avi_headers_are_not_believed(tmp_path):
@@ -258,7 +257,7 @@ def test_no_window_is_read_where_none_starts(coded):
 def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(BadVideo, match=r"text.mp4 does not open"):
-        count_frames(tmp_path / "text.mp4")
+        ClipFile(tmp_path / "text.mp4")
 
 
 def test_as_many_windows_as_places_where_a_whole_one_starts():

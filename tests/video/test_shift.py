@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidlang.video.motion import Steps
-from vidlang.video.shift import STILL, difference, find_shift
+from vidlang.video.shift import STILL, Shift, ShiftFinder, difference
 
 HEIGHT, WIDTH, BORDER = 144, 192, 60
 
@@ -36,6 +36,12 @@ def seen(scene: np.ndarray, down: float, right: float, noise: float = 0.0) -> np
     view = moved[BORDER:-BORDER, BORDER:-BORDER]
     view = view + np.random.default_rng(int(100 * (down + 7 * right)) % 997).normal(size=view.shape) * noise
     return np.clip(np.rint(view), 0, 255).astype(np.uint8)
+
+
+def find_shift(before: np.ndarray, after: np.ndarray) -> Shift:
+    finder = ShiftFinder()
+    finder.push(before)
+    return finder.push(after)
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])

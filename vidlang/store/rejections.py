@@ -24,7 +24,7 @@ from pathlib import Path
 from vidlang.core import BadInput
 
 SCHEMA = "vidlang.rejected/1"
-FILE_NAME = "rejected.jsonl"
+REJECTED_FILE = "rejected.jsonl"
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,6 @@ import numpy as np
 
 from vidlang.video.source import Pixels
 
-NUM_SAMPLES = 16
-ENOUGH_KEY_FRAMES = 8
-SPARSE = 25
-"""Every so many frames where nobody says how many there are."""
 TOLERANCE, MOST_TOLERANCE, CONTRAST = 10, 30, 6
 """Grey levels around a bar's colour, in any channel: noise of compression, and less than a wall's shading. Where the
 picture has more contrast, a sixth of its median, but no more than 30."""

@@ -232,15 +232,6 @@ class ClipFile:
         return num_frames
 
 
-def count_frames(path: Path) -> int:
-    """The number of frames that decode; see the module on how they are counted.
-
-    Raises:
-        BadVideo: it does not open as a video, or no frame decodes.
-    """
-    return ClipFile(path).num_frames
-
-
 def uniform_starts(num_windows: int, num_clips: int) -> NDArray[np.int64]:
     """Starts [num_clips] evenly from the first window to the last: ``floor(linspace(0, num_windows - 1, num_clips))``.
 

@@ -73,13 +73,6 @@ class ShiftFinder:
         return STILL if before is None or after is None else _find(before, after)
 
 
-def find_shift(before: Pixels, after: Pixels) -> Shift:
-    """The shift from one frame to another, both ``[H, W, 3]``."""
-    finder = ShiftFinder()
-    finder.push(before)
-    return finder.push(after)
-
-
 def difference(before: Pixels, after: Pixels, shift: Shift = STILL) -> tuple[Pixels, tuple[slice, slice]]:
     """Absolute difference of two frames once the first one is moved by a shift.
 

@@ -33,8 +33,14 @@ from vidlang.core import (
 from vidlang.report.matches import DrawnHit, matches_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.rankings import rankings_csv, write_rankings, write_similarities
-from vidlang.store.rejections import Rejections
+from vidlang.store.rankings import (
+    RANKINGS_FILE,
+    SIMILARITIES_FILE,
+    rankings_csv,
+    write_rankings,
+    write_similarities,
+)
+from vidlang.store.rejections import REJECTED_FILE, Rejections
 from vidlang.store.workspace import Workspace
 from vidlang.video.frames_reader import read_image
 from vidlang.video.reader import IMAGE_EXTENSIONS, identify
@@ -248,10 +254,10 @@ def retrieve(
     if rankings:
         folder.mkdir(parents=True, exist_ok=True)
         gallery_ids = tuple(gallery.index.ids)
-        write_rankings(folder / "rankings.jsonl", Rankings(report.rankings, gallery_ids, made_by))
+        write_rankings(folder / RANKINGS_FILE, Rankings(report.rankings, gallery_ids, made_by))
         write_text(folder / "rankings.csv", rankings_csv(report.rankings))
     if options.complete and queries:
-        write_similarities(folder / "similarities.npz", complete_similarities(queries, searcher, made_by, progress))
+        write_similarities(folder / SIMILARITIES_FILE, complete_similarities(queries, searcher, made_by, progress))
     if options.plot:
         _draw(report, {query.name: query.embedded.duration for query in queries}, gallery, progress)
     if options.report is not None and rankings:
@@ -375,7 +381,7 @@ def num_rejections(workspace: Workspace) -> int:
 
 def rejections_path(workspace: Workspace) -> Path:
     """Where rejected pairs are remembered."""
-    return index_root(workspace) / "rejected.jsonl"
+    return index_root(workspace) / REJECTED_FILE
 
 
 def complete_similarities(
