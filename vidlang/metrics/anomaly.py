@@ -403,6 +403,17 @@ def _untimed_note(untimed: Sequence[str], none_is_normal: bool, allow_missing: b
     raise BadInput(f"{text}; others have them. {remedy}, or leave them out of the frame metrics with --allow-missing.")
 
 
+def _prepare_all(
+    pairs: Sequence[tuple[Scores, Label]], normal: str | None, branch: str | None
+) -> tuple[tuple[str, ...], str | None, Ruler, list[_Video]]:
+    """Class names, the normal class, what the truth is measured in, and every video ready to be judged."""
+    class_names = _class_names(pairs)
+    normal = _normal_class(pairs, class_names, normal)
+    ruler = ruler_of(label for _, label in pairs)
+    names = {name.casefold(): name for name in class_names}
+    return class_names, normal, ruler, [_prepare(s, label, ruler, names, normal, branch) for s, label in pairs]
+
+
 def measure(
     scores: Iterable[Scores],
     labels: Iterable[Label],
@@ -432,11 +443,7 @@ def measure(
             videos are unknown and ``allow_missing`` is not given.
     """
     pairs, notes = pair(scores, labels, allow_missing=allow_missing)
-    class_names = _class_names(pairs)
-    normal = _normal_class(pairs, class_names, normal)
-    ruler = ruler_of(label for _, label in pairs)
-    names = {name.casefold(): name for name in class_names}
-    videos = [_prepare(s, label, ruler, names, normal, branch) for s, label in pairs]
+    class_names, normal, ruler, videos = _prepare_all(pairs, normal, branch)
     out = _Collector()
     abnormal = np.array([video.abnormal for video in videos])
     curves = [video.curve for video in videos]
@@ -524,9 +531,7 @@ def judged_frames(
 ) -> JudgedFrames:
     """The frames that `measure` judges, for curves over them. Options and errors are those of `measure`."""
     pairs, _ = pair(scores, labels, allow_missing=allow_missing)
-    names = {name.casefold(): name for name in _class_names(pairs)}
-    ruler, normal = ruler_of(label for _, label in pairs), _normal_class(pairs, _class_names(pairs), normal)
-    videos = [_prepare(s, label, ruler, names, normal, branch) for s, label in pairs]
+    *_, videos = _prepare_all(pairs, normal, branch)
     timed = [video for video in videos if video.times_known]
     peaks = tuple(map(_peaks, videos))
     if not any(video.abnormal for video in timed):

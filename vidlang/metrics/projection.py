@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidlang.metrics.representation import unit_rows
+
 LEAST_POINTS = 3
 """Fewer points span no plane."""
 USUAL_PERPLEXITY = 30.0
@@ -27,12 +29,6 @@ class Plane:
 def unit_mean(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rows [T, D] → the mean [D] of the rows at unit length, itself at unit length (0 where there is no direction)."""
     return unit_rows(unit_rows(rows).mean(axis=0)[None])[0]
-
-
-def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rows [T, D], each of length 1 (0 where it has no direction)."""
-    values = np.asarray(rows, dtype=np.float64)
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
 def pca_plane(vectors: NDArray[np.floating]) -> Plane:

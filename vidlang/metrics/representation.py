@@ -63,7 +63,7 @@ def video_vectors(clips: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(clips, dtype=np.float64)
     if values.ndim != 3 or not values.shape[1] or not np.isfinite(values).all():
         raise ValueError(f"clip features are finite [N, K, D] with at least one clip, got {values.shape}")
-    vectors: NDArray[np.float64] = _unit(values).mean(axis=1)
+    vectors: NDArray[np.float64] = unit_rows(values).mean(axis=1)
     return vectors
 
 
@@ -98,7 +98,7 @@ def retrieval_recall(
     if center != "none":
         asked = asked - (asked if center == "own" else there).mean(axis=0)
         there = there - there.mean(axis=0)
-    return _share_within(_ranks_of_neighbours(_unit(asked), asked_labels, _unit(there), there_labels), ks)
+    return _share_within(_ranks_of_neighbours(unit_rows(asked), asked_labels, unit_rows(there), there_labels), ks)
 
 
 def _ranks_of_neighbours(
@@ -179,7 +179,7 @@ def linear_probe(
     highest = int(classes[-1]) + 1 if num_classes is None else num_classes
     if not np.issubdtype(labels.dtype, np.integer) or classes[0] < 0 or classes[-1] >= highest:
         raise ValueError(f"train_labels must be class indices below {highest}, got {classes[0]} to {classes[-1]}")
-    features = _unit(features)
+    features = unit_rows(features)
     strengths = sorted(strengths)
     accuracy: dict[float, float] = {}
     if len(strengths) > 1:
@@ -189,7 +189,7 @@ def linear_probe(
     strength = max(strengths, key=lambda one: accuracy.get(one, 0.0))
     model = LogisticRegression(C=strength, max_iter=2000).fit(features, labels)
     logits = np.full((len(asked), highest), -np.inf)
-    logits[:, classes] = _decisions(model, _unit(asked))
+    logits[:, classes] = _decisions(model, unit_rows(asked))
     return ProbeResult(logits, strength, accuracy)
 
 
@@ -304,7 +304,7 @@ def neighbours_by(
     if not allowed.any(axis=1).all():
         raise ValueError("each vector needs at least one other to be compared with")
     same_a, same_b = of_a[:, None] == there_a[None], of_b[:, None] == there_b[None]
-    similarities = np.where(allowed, _unit(vectors) @ _unit(there).T, -np.inf)
+    similarities = np.where(allowed, unit_rows(vectors) @ unit_rows(there).T, -np.inf)
     rows, nearest = np.arange(len(vectors)), similarities.argmax(axis=1)
     prefers, num_compared = _preference(similarities, allowed & same_a & ~same_b, allowed & same_b & ~same_a)
     return NeighbourShares(
@@ -329,8 +329,9 @@ def _preference(
     return float(np.where(by_a == by_b, 0.5, by_a > by_b).mean()), int(both.sum())
 
 
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """At length 1 over the last axis; one that has no direction becomes 0."""
+    vectors = np.asarray(rows, dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.where(lengths > EPSILON, vectors / np.maximum(lengths, EPSILON), 0.0)
 
