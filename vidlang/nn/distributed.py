@@ -41,9 +41,6 @@ class Group(Protocol):
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The tensor of rank 0; the others give one of its shape and type."""
 
-    def mean(self, tensor: Tensor) -> Tensor:
-        """Mean over the processes, element by element. No gradient."""
-
     def barrier(self) -> None:
         """Returns when all have come here."""
 
@@ -61,9 +58,6 @@ class OneProcess:
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         return tensor
-
-    def mean(self, tensor: Tensor) -> Tensor:
-        return tensor.detach()
 
     def barrier(self) -> None:
         return None
@@ -88,11 +82,6 @@ class TorchGroup:
         shared = tensor.detach().clone(memory_format=torch.contiguous_format)
         dist.broadcast(shared, src=0)
         return shared
-
-    def mean(self, tensor: Tensor) -> Tensor:
-        total = tensor.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total / self.size
 
     def barrier(self) -> None:
         dist.barrier()
