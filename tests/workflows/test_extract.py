@@ -238,6 +238,17 @@ def test_a_cached_file_that_became_unreadable_is_its_own_failure(tmp_path, cache
     assert statuses(run(tmp_path / "v")) == {"a.mp4": "failed", "b.mp4": "skipped"}
 
 
+def test_looking_whether_features_are_there_reads_each_entry_once(tmp_path, cache, run, monkeypatch):
+    """An entry on an object store is one request."""
+    film(tmp_path / "v" / "a.mp4", 20)
+    film(tmp_path / "v" / "b.mp4", 20)
+    run(tmp_path / "v")
+    asked, entry = [], FeatureCache.entry
+    monkeypatch.setattr(FeatureCache, "entry", lambda self, key: asked.append(key.video_id) or entry(self, key))
+    assert set(statuses(run(tmp_path / "v")).values()) == {"skipped"}
+    assert asked == ["a.mp4", "b.mp4"]
+
+
 def test_images_in_a_folder_are_a_video(tmp_path, cache, encoder, run):
     folder = tmp_path / "v" / "camera"
     folder.mkdir(parents=True)

@@ -21,9 +21,11 @@ from vidlang import __version__
 from vidlang.core import (
     BadInput,
     BadVideo,
+    DamagedEntry,
     FeatureKey,
     FeatureRecipe,
     Features,
+    MissingFeatures,
     Outcome,
     Progress,
     VidlangError,
@@ -202,7 +204,7 @@ def extract_videos(
     outcomes: dict[str, Outcome] = {}
     jobs = []
     for video_id, path in videos:
-        if not options.overwrite and _is_there(cache, FeatureKey(video_id, recipe), path):
+        if not options.overwrite and is_there(cache, FeatureKey(video_id, recipe), path):
             outcomes[video_id] = Outcome(video_id, "skipped", "already in the cache")
         else:
             jobs.append(Job(video_id, path))
@@ -244,11 +246,15 @@ def check_reuse(recipe: FeatureRecipe) -> None:
         raise BadInput("--reuse-static repeats rows of single frames, so it goes with --pick middle or first only.")
 
 
-def _is_there(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
-    """Whether the cache has features of this very content. False for an unreadable file: its own job says why."""
+def is_there(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
+    """Whether the cache has features of this very content. False for an unreadable file: its own job says why.
+
+    A file that has no entry is not opened, and an entry is read once.
+    """
     try:
-        return key in cache and cache.is_fresh(key, identify(path))
-    except BadVideo:
+        made_from = cache.entry(key).identity
+        return made_from is not None and made_from.same_content(identify(path))
+    except (MissingFeatures, DamagedEntry, BadVideo):
         return False
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidlang.core import BadVideo, FeatureKey, FeatureRecipe, VideoInfo, VidlangError
+from vidlang.core import FeatureKey, FeatureRecipe, VideoInfo, VidlangError
 from vidlang.core.shares import Share
 from vidlang.encoders.registry import find_encoder
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.video.reader import identify, probe
-from vidlang.workflows.extract import ExtractOptions, check_reuse, find_inputs
+from vidlang.video.reader import probe
+from vidlang.workflows.extract import ExtractOptions, check_reuse, find_inputs, is_there
 from vidlang.workflows.plan import Plan, PlannedItem
 
 
@@ -33,12 +33,12 @@ def plan_extract(
     for video_id, path in find_inputs(paths, cache):
         if share is not None and video_id not in share:
             continue
+        if not options.overwrite and is_there(cache, FeatureKey(video_id, recipe), path):
+            items.append(PlannedItem(video_id, "skip", "already in the cache"))
+            continue
         try:
-            if not options.overwrite and cache.is_fresh(FeatureKey(video_id, recipe), identify(path)):
-                items.append(PlannedItem(video_id, "skip", "already in the cache"))
-                continue
             info = probe(path, video_id=video_id, frame_rate=options.frame_rate)
-        except (BadVideo, VidlangError) as error:
+        except VidlangError as error:
             items.append(PlannedItem(video_id, "fail", str(error)))
             continue
         num_rows = estimated_rows(info, recipe)

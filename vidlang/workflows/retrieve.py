@@ -47,7 +47,7 @@ from vidlang.video.reader import IMAGE_EXTENSIONS, identify
 from vidlang.video.shot_borders import ShotBorders
 from vidlang.workflows.chosen import honesty, picture_path
 from vidlang.workflows.embedding import Embedded
-from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs, is_there
 from vidlang.workflows.gallery import Gallery, GalleryOptions, UpdateReport, index_root, open_approximate, open_gallery
 from vidlang.workflows.index_recall import recall_lines
 from vidlang.workflows.pixels import recoloured
@@ -426,7 +426,7 @@ def _queries(
     if others:
         cache, own = FeatureCache(workspace.cache_dir), FeatureCache(workspace.root / "queries")
         videos = find_inputs(others, cache)
-        there = {i for i, path in videos if _is_fresh(cache, FeatureKey(i, gallery.recipe), path)}
+        there = {i for i, path in videos if is_there(cache, FeatureKey(i, gallery.recipe), path)}
         missing = [(i, path) for i, path in videos if i not in there]
         report = extract_videos(missing, own, gallery.recipe, gallery.load_encoder, extraction, progress)
         errors = {outcome.video_id: outcome for outcome in report.outcomes if outcome.status == "failed"}
@@ -447,13 +447,6 @@ def _queries(
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file()
-
-
-def _is_fresh(cache: FeatureCache, key: FeatureKey, path: Path) -> bool:
-    try:
-        return key in cache and cache.is_fresh(key, identify(path))
-    except VidlangError:
-        return False
 
 
 def _image_features(path: Path, gallery: Gallery) -> Features:
