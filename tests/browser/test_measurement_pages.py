@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidlang.report.demo_page import PageTable, Section, demo_page
+from vidlang.report.demo_page import Section, demo_page
 from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, evaluation_page
 from vidlang.report.evaluation_plots import Line, Lines, panel_picture
+from vidlang.report.web import PageTable
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidlang.report.web import data_uri, render_page, video_source
+from vidlang.report.web import clock, data_uri, render_page, video_source
 from vidlang.video.writer import write_video
 
 pytestmark = pytest.mark.browser
@@ -60,6 +60,12 @@ def cursor(browser, name: str) -> float:
         "return (mark.left + mark.width / 2 - box.left) / box.width;"
     )
     return browser.run(script, name)
+
+
+def test_scripts_tell_the_time_as_the_pages_do(browser, tmp_path):
+    browser.open(write_page(tmp_path, [("none", None)]))
+    moments = [0.0, 0.05, 9.96, 75.25, 599.99, 3599.9, 3723.0]
+    assert browser.run("return arguments[0].map(vidlang.clock)", moments) == [clock(moment) for moment in moments]
 
 
 @pytest.mark.parametrize("way", ["beside", "elsewhere", "embedded"])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidlang.report.demo_page import PageTable, Section, demo_page, stills_png
+from vidlang.report.demo_page import Section, demo_page, stills_png
+from vidlang.report.web import PageTable
 
 VOID = {"meta", "img", "br", "link", "input"}
 PNG = b"\x89PNG\r\n\x1a\nnot a picture, but bytes"

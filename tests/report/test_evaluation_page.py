@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, evaluation_page
 from vidlang.report.evaluation_plots import Line, Lines
+from vidlang.report.web import PageTable
 
 EVIL = "<img src=x onerror=alert(1)>\"'&amp;.mp4"
 ENDS = np.array([0.0, 1.0])

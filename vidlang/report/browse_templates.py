@@ -47,7 +47,7 @@ _SCRIPT = """\
   });
   const story = document.getElementById("story");
   if (!story) return;
-  const video = document.querySelector("video"), still = document.getElementById("still");
+  const still = document.getElementById("still");
   let waiting = 0;
   document.addEventListener("vidlang:time", (event) => {
     const seconds = event.detail.seconds.toFixed(2);
@@ -58,20 +58,7 @@ _SCRIPT = """\
   });
   const begin = () => {
     const found = /^#t=(\\d+(?:\\.\\d+)?)$/.exec(location.hash);
-    if (!found) return;
-    const seconds = Number(found[1]);
-    if (video && !video.error) {
-      const go = () => { video.currentTime = seconds; };
-      if (video.readyState > 0) go(); else video.addEventListener("loadedmetadata", go, { once: true });
-    }
-    else {
-      const button = document.createElement("button");
-      button.dataset.seek = String(seconds);
-      button.hidden = true;
-      story.after(button);
-      button.click();
-      button.remove();
-    }
+    if (found) vidlang.seek(story, Number(found[1]), false);
   };
   addEventListener("hashchange", begin);
   begin();
@@ -137,7 +124,7 @@ _MACROS = """\
 {% endmacro %}
 """
 
-PIECES = '{% import "parts" as parts %}' + _MACROS + _STYLE + _SCRIPT
+PIECES = _MACROS + _STYLE + _SCRIPT
 
 LIST = """\
 {% macro choice(name, text, choices) %}

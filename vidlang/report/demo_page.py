@@ -9,21 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.report.timeline import WIDTH, as_png, picture_style, shorten
-from vidlang.report.web import render_page
+from vidlang.report.web import PageTable, render_page
 
 GAP = 0.08
 """Inches between stills."""
 HEADING, NAMES = 0.3, 1.1
 """Inches above a sheet and left of it, for words."""
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """Numbers side by side; None where there is none."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_plots import Panel, describe, panel_picture
-from vidlang.report.web import render_page
+from vidlang.report.web import PageTable, render_page
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.report.map_plot import MARKERS, MapPoints
-from vidlang.report.web import data_uri, render_page
+from vidlang.report.web import NUM_COLORS, data_uri, render_page
 
-NUM_COLORS = 8
 WIDTH, HEIGHT, MARGIN = 1000.0, 700.0, 24.0
 """Units of the drawing, and what is free around the points."""
 
@@ -104,7 +103,6 @@ def _shapes(r: float) -> list[str]:
 
 
 TEMPLATE = """\
-{% import "parts" as parts %}
 {% block style %}
 body { max-width: 80rem; }
 .map { display: grid; grid-template-columns: minmax(0, 1fr) minmax(15rem, 20rem); gap: 1.25rem; }
@@ -115,7 +113,7 @@ body { max-width: 80rem; }
 .points use.off, .points use.faint { opacity: .1; }
 .points use.off { pointer-events: none; }
 #ring { fill: none; stroke: var(--fg); stroke-width: 3; pointer-events: none; }
-{% for number in range(8) %}
+{% for number in range(num_colors) %}
 .k{{ number }} { fill: var(--c{{ number }}); }
 {% endfor %}
 .tools { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem 0; }
@@ -206,11 +204,7 @@ input[type=search] { width: 100%; padding: .4rem .6rem; border: 1px solid var(--
   const marks = [...document.querySelectorAll(".points use")];
   const hidden = new Set();
   let found = data.points.map((_, i) => i), chosen = -1;
-  const clock = (seconds) => {
-    const tenths = Math.floor(seconds * 10 + 1e-6);
-    return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
-  };
-  const span = (point) => `${clock(point.from)} – ${clock(point.to)}`;
+  const span = (point) => `${vidlang.clock(point.from)} – ${vidlang.clock(point.to)}`;
   const several = new Set(data.points.map((point) => point.id)).size < data.points.length;
   const says = (point) => several ? `${point.id}, ${span(point)}` : point.id;
 
@@ -266,12 +260,9 @@ input[type=search] { width: 100%; padding: .4rem .6rem; border: 1px solid var(--
     video.hidden = false;
     still.hidden = true;
     video.src = data.videos[point.id];
-    video.addEventListener("loadedmetadata", () => {
-      // A whole video plays from its start, a snippet from its own.
-      video.currentTime = several ? point.from : 0;
-      video.play().catch(() => {});
-    }, { once: true });
     video.load();
+    // A whole video plays from its start, a snippet from its own.
+    vidlang.goTo(video, several ? point.from : 0, true);
   });
   document.addEventListener("click", (event) => {
     const button = event.target instanceof Element && event.target.closest("[data-open]");

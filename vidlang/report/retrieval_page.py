@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vidlang.core.segments import Segment
-from vidlang.report.web import render_page
+from vidlang.report.web import NUM_COLORS, render_page
 
-NUM_COLORS = 8
 LEAST_WIDTH = 0.6
 """Percent of a ruler that a segment takes at least, to be seen."""
 
@@ -177,7 +176,7 @@ TEMPLATE = """\
 </div>
 {% endmacro %}
 {% block style %}
-{% for number in range(8) %}
+{% for number in range(num_colors) %}
 .k{{ number }} { --k: var(--c{{ number }}); }
 {% endfor %}
 nav ol { columns: 14rem; padding-left: 1.4rem; }
@@ -338,10 +337,6 @@ similarity {{ "%.3f"|format(comparison.similarity) }}</span>
 {% block script %}
 (() => {
   const players = {{ players|tojson }};
-  const clock = (seconds) => {
-    const tenths = Math.floor(seconds * 10 + 1e-6);
-    return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
-  };
   const load = (stage, number) => {
     if (!stage) return null;
     const video = stage.querySelector("video"), known = players[number];
@@ -357,12 +352,6 @@ similarity {{ "%.3f"|format(comparison.similarity) }}</span>
     }
     return video;
   };
-  const go = (video, seconds) => {
-    if (!video) return;
-    const jump = () => { video.currentTime = seconds; video.play().catch(() => {}); };
-    if (video.readyState > 0) jump();
-    else { video.preload = "auto"; video.addEventListener("loadedmetadata", jump, { once: true }); }
-  };
   const number = (text) => (text === "" ? null : Number(text));
   const show = (hit, from, to) => {
     const part = hit.closest("[data-part]");
@@ -374,13 +363,15 @@ similarity {{ "%.3f"|format(comparison.similarity) }}</span>
       const stage = part.querySelector(`[data-stage="${which}"]`), chosen = number(hit.dataset[which]);
       const seconds = which === "left" ? from : to;
       const video = load(stage, chosen);
-      if (seconds !== null) { go(video, seconds); follow(part, which, seconds); }
+      if (seconds === null) return;
+      if (video) vidlang.goTo(video, seconds, true);
+      follow(part, which, seconds);
     });
   };
   const follow = (part, which, seconds) => {
     const hit = part.querySelector("[data-hit].on");
     const stage = part.querySelector(`[data-stage="${which}"]`);
-    if (stage) stage.querySelector("[data-now]").textContent = clock(seconds);
+    if (stage) stage.querySelector("[data-now]").textContent = vidlang.clock(seconds);
     const ruler = hit && hit.querySelector(`[data-ruler="${which}"]`);
     if (!ruler) return;
     const cursor = ruler.querySelector(".cursor"), length = Number(ruler.dataset.length);

@@ -11,7 +11,7 @@ Values are text, never markup; values for a script are written ``{{ value|tojson
 only the page's own scripts run, found by their hash: handlers in attributes (``onclick=``) never do, and no address
 outside the page's own folder is loaded. Filters: ``data_uri(mime)``, ``base64``, ``clock``, ``percent``, ``share``,
 ``cell``, ``is_number``. Macros: ``parts.at(seconds)``, ``parts.span(start, end)``,
-``parts.table(columns, rows, caption)``, ``parts.facts(rows)`` with (name, value) rows.
+``parts.table(columns, rows, caption)``, ``parts.facts(rows)`` with (name, value) rows. ``num_colors``: of --c0 and on.
 
 What the base page's script does, wherever an element carries the attribute:
 
@@ -24,12 +24,16 @@ What the base page's script does, wherever an element carries the attribute:
 ``data-player="ID"`` names the video that an element means; without it, the first video of its ``<section>`` (or of the
 page, where no section is around it). A timeline without a video has a cursor all the same, and every timeline sends
 ``vidlang:time`` events with ``detail.seconds``.
+
+A page's own script may call ``vidlang.clock(seconds)``, ``vidlang.goTo(video, seconds, play)``, and
+``vidlang.seek(element, seconds, play)``, which does what ``data-seek`` on that element would do.
 """
 
 from __future__ import annotations
 
 import os
 from base64 import b64encode
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +44,15 @@ from vidlang.core.digits import share
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """Numbers side by side; None where there is none."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
 
 
 def render_page(template: str, *, title: str, **values: Any) -> str:
@@ -78,7 +91,7 @@ def data_uri(data: bytes, mime: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """``75.25`` → ``1:15.2``, ``3723.0`` → ``1:02:03.0``."""
+    """``75.25`` → ``1:15.2``, ``3723.0`` → ``1:02:03.0``; cut off, so that no moment seems later than it is."""
     tenths = int(max(seconds, 0.0) * 10 + 1e-6)
     hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600 / 10
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
@@ -124,7 +137,7 @@ def _environment() -> Environment:
         "percent": percent,
         "share": share,
     }
-    environment.globals["parts"] = environment.get_template("parts").module
+    environment.globals |= {"parts": environment.get_template("parts").module, "num_colors": NUM_COLORS}
     return environment
 
 
@@ -206,6 +219,7 @@ PARTS = """\
 {% endmacro %}
 """
 
+NUM_COLORS = 8
 # --c0 … --c7: Okabe and Ito (2008), told apart by colour-blind people; yellow gives way to grey, which shows on white.
 STYLE = """\
 :root { color-scheme: light dark; --bg: #fdfdfc; --fg: #1d1f21; --muted: #5a6066; --line: #d6d9dc; --panel: #f2f4f5;
@@ -262,7 +276,7 @@ pre { overflow-x: auto; padding: .6rem .8rem; border-radius: .4rem; background: 
 
 PLAYER_SCRIPT = """\
 "use strict";
-(() => {
+const vidlang = (() => {
   const clock = (seconds) => {
     const tenths = Math.floor(Math.max(seconds, 0) * 10 + 1e-6);
     const hours = Math.floor(tenths / 36000), minutes = Math.floor(tenths / 600) % 60;
@@ -294,15 +308,16 @@ PLAYER_SCRIPT = """\
     readout(from, "[data-timeline]").forEach((timeline) => show(timeline, seconds));
     readout(from, "[data-clock]").forEach((text) => { text.textContent = clock(seconds); });
   };
+  // A video that knows nothing of itself yet goes there as soon as it does.
+  const goTo = (video, seconds, play) => {
+    const go = () => { video.currentTime = seconds; };
+    if (video.readyState > 0) go();
+    else { video.addEventListener("loadedmetadata", go, { once: true }); video.preload = "auto"; }
+    if (play) video.play().catch(() => {});
+  };
   const seek = (from, seconds, play) => {
     const video = playerOf(from);
-    if (video && !video.error) {
-      // A video that knows nothing of itself yet goes there as soon as it does.
-      const go = () => { video.currentTime = seconds; };
-      if (video.readyState > 0) go();
-      else { video.addEventListener("loadedmetadata", go, { once: true }); video.preload = "auto"; }
-      if (play) video.play().catch(() => {});
-    }
+    if (video && !video.error) goTo(video, seconds, play);
     showAll(from, seconds);
   };
   const toggle = (from) => {
@@ -370,5 +385,6 @@ PLAYER_SCRIPT = """\
     video.addEventListener("error", fail, true);
     if (video.error) fail();
   });
+  return { clock, goTo, seek };
 })();
 """

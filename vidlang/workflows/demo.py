@@ -13,7 +13,8 @@ from typing import Any
 
 from vidlang.core import Progress
 from vidlang.encoders.registry import find_encoder
-from vidlang.report.demo_page import PageTable, Section, demo_page
+from vidlang.report.demo_page import Section, demo_page
+from vidlang.report.web import PageTable
 from vidlang.store.atomic import write_text
 from vidlang.workflows.demo_actions import locate, train_actions
 from vidlang.workflows.demo_anomaly import score_film, score_tests, train_anomaly

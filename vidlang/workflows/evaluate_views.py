@@ -15,9 +15,9 @@ from vidlang.core.results import BRANCH_TITLES
 from vidlang.metrics.anomaly import JudgedFrames, VideoPeaks, frame_auc, judged_frames
 from vidlang.metrics.anomaly import average_precision as frame_ap
 from vidlang.metrics.curves import base_rate, class_of_video, confusion, precision_recall_points, roc_points
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
+from vidlang.report.web import PageTable
 from vidlang.workflows.chosen import picture_path
 
 THRESHOLD = 0.5

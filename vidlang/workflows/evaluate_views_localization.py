@@ -17,9 +17,9 @@ from vidlang.metrics.localization import (
     class_rankings,
     found_instances,
 )
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
+from vidlang.report.web import PageTable
 from vidlang.workflows.evaluate_views import WORST, how_many
 
 PREFERRED = 0.5

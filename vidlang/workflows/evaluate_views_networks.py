@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidlang.core.digits import share
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
+from vidlang.report.web import PageTable
 from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
 
 if TYPE_CHECKING:

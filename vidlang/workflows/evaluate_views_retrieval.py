@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from vidlang.metrics.retrieval import RetrievalScores, TaskScores
-from vidlang.report.demo_page import PageTable
 from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Panel
+from vidlang.report.web import PageTable
 from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
 
 
