@@ -71,3 +71,10 @@ def test_what_is_wrong_with_a_video_is_said_when_it_is_read():
         videos.batch([Sample((0,), 0)], None)
     with pytest.raises(BadInput, match="no labelled videos"):
         streamed_set([], CLASSES, small(), most_rows=100)
+
+
+@pytest.mark.parametrize("classes", [["Normal"], ["Normal", "Fighting", "Fighting"]])
+def test_classes_that_teach_nothing_are_refused_as_in_memory(classes):
+    stored = StoredVideo("v.mp4", (4, 32), lambda: video(4), ["Normal"])
+    with pytest.raises(BadInput, match="two or more different classes"):
+        streamed_set([stored], classes, small(), most_rows=100)

@@ -90,20 +90,17 @@ def training_set(
     Raises:
         BadInput: nothing to train on, features that do not fit together, or labels that are not of these classes.
     """
-    if len(class_names) < 2 or len(set(class_names)) < len(class_names):
-        raise BadInput(f"Training needs two or more different classes, the normal one first, got {list(class_names)}.")
+    texts = _texts(class_names, prompts)
     pooled: list[Array] = []
     rows: list[NDArray[np.float32]] = []
     for video_id, values, names in videos:
         row = label_row(video_id, names, class_names, config.multi_label)
-        for crop in values if values.ndim == 3 else values[None]:
-            check_features(crop, video_id, pooled[0].shape[1] if pooled else None)
-            pooled.append(pool_to_length(crop, config.visual_length))
-            rows.append(row)
+        crops = _pooled(values, video_id, pooled[0].shape[1] if pooled else None, config)
+        pooled += crops
+        rows += [row] * len(crops)
     if not pooled:
         raise BadInput("There are no labelled videos to train on.")
-    texts = {**default_prompts(class_names), **(prompts or {})}
-    return TrainingSet(tuple(pooled), np.stack(rows), tuple(class_names), tuple(texts[name] for name in class_names))
+    return TrainingSet(tuple(pooled), np.stack(rows), tuple(class_names), texts)
 
 
 class StoredVideo(NamedTuple):
@@ -129,6 +126,7 @@ def streamed_set(
     Raises:
         BadInput: as ``training_set``; what is wrong with the rows of a video is found when they are read.
     """
+    texts = _texts(class_names, prompts)
     if not videos:
         raise BadInput("There are no labelled videos to train on.")
     labels = [label_row(video.video_id, video.names, class_names, config.multi_label) for video in videos]
@@ -139,20 +137,33 @@ def streamed_set(
     dim = videos[0].shape[-1]
 
     def read(number: int) -> list[Array]:
-        video = videos[number]
-        values = video.read()
-        crops = values if values.ndim == 3 else values[None]
-        for crop in crops:
-            check_features(crop, video.video_id, dim)
-        return [pool_to_length(crop, config.visual_length) for crop in crops]
+        return _pooled(videos[number].read(), videos[number].video_id, dim, config)
 
+    rows = StreamedRows(lengths, read, most_rows)
+    return TrainingSet(rows, np.repeat(np.stack(labels), counts, axis=0), tuple(class_names), texts)
+
+
+def _texts(class_names: Sequence[str], prompts: Mapping[str, str] | None) -> tuple[str, ...]:
+    """
+    Raises:
+        BadInput: fewer than two classes, or one twice.
+    """
+    if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+        raise BadInput(f"Training needs two or more different classes, the normal one first, got {list(class_names)}.")
     texts = {**default_prompts(class_names), **(prompts or {})}
-    return TrainingSet(
-        StreamedRows(lengths, read, most_rows),
-        np.repeat(np.stack(labels), counts, axis=0),
-        tuple(class_names),
-        tuple(texts[name] for name in class_names),
-    )
+    return tuple(texts[name] for name in class_names)
+
+
+def _pooled(values: Array, video_id: str, dim: int | None, config: VadClipConfig) -> list[Array]:
+    """Every crop at the model's length at most. values: [T, D] or [K, T, D]    dim: D, if it is known
+
+    Raises:
+        BadInput: no rows, or other ones than these.
+    """
+    crops = values if values.ndim == 3 else values[None]
+    for crop in crops:
+        check_features(crop, video_id, dim)
+    return [pool_to_length(crop, config.visual_length) for crop in crops]
 
 
 def label_row(
