@@ -281,6 +281,23 @@ def test_the_whitening_of_an_index_is_used_again_and_not_fitted_anew(workspace, 
     np.testing.assert_array_equal(first.components, second.components)
 
 
+@pytest.mark.parametrize("trouble", [BadInput, KeyboardInterrupt])
+def test_an_index_stays_until_the_next_one_has_its_whitening(workspace, cache, monkeypatch, small_auto, trouble):
+    many(cache, 20, 10)
+    open_gallery(workspace, KEEP)
+
+    def fails(*_, **__):
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery_workflow, "fit_whitening", fails)
+        with pytest.raises(trouble):
+            open_gallery(workspace, KEEP, rebuild=True)
+    [(folder, info)], broken = index_infos(workspace)
+    assert info.videos == 20 and not broken
+    assert open_gallery(workspace, KEEP, rebuild=True)[1].rebuilt == "asked for" and VideoIndex.exists(folder)
+
+
 def test_auto_fits_again_when_the_gallery_grew_fourfold(workspace, cache, small_auto):
     many(cache, 20, 10)
     first, _ = open_gallery(workspace, KEEP)

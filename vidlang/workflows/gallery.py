@@ -348,9 +348,10 @@ class _Place:
             why = self._outgrown(stamps)
         if why is not None or not there:
             self._check_there(stamps)  # nothing is deleted that could not be built again
+            spec, arrays = self._beginning(stamps)  # may fail, or take long enough to be interrupted
             if there:
                 VideoIndex.delete(self.folder)
-            self._create(stamps)
+            self.index = VideoIndex.create(self.folder, spec, arrays)
         self.embedding = self._embedding()
         found = _Changes.between(self.index, stamps)
         if found.fresh or found.changed or (prune and found.gone):  # readers that change nothing take no lock
@@ -455,8 +456,8 @@ class _Place:
             return f"whitening was fitted when the gallery had {fitted_on} rows, it has {rows}"
         return None
 
-    def _create(self, stamps: Mapping[str, str]) -> None:
-        """An empty index with its whitening and blank rows."""
+    def _beginning(self, stamps: Mapping[str, str]) -> tuple[IndexSpec, dict[str, NDArray[Any]]]:
+        """What an empty index is made from: how, and the arrays of its whitening and blank rows."""
         blanks = self._blanks()
         whitening, mean, num_rows = self._fitted(stamps)
         fitted = "none" if whitening is None else f"{whitening.kind} to {whitening.width_out} of {whitening.width_in}"
@@ -465,7 +466,7 @@ class _Place:
             arrays["mean"] = mean
         if whitening is not None:
             arrays |= {WHITENING_PREFIX + name: value for name, value in whitening.to_npz_arrays().items()}
-        self.index = VideoIndex.create(self.folder, self._spec(fitted), arrays)
+        return self._spec(fitted), arrays
 
     def _blanks(self) -> NDArray[np.float32]:
         """Rows of blank frames; none where they are to count like others."""
