@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,6 @@ from vidlang.report.heat import HOTTEST, heat_frames, motion_png, scale_strip
 from vidlang.report.sparkline import sparkline
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.names import safe_component
 from vidlang.store.results import csv_text
 from vidlang.store.workspace import Settings, Workspace
 from vidlang.video.motion import MotionCurve, MotionOptions, MotionStream, energy_at, motion_energy, open_motion
@@ -54,7 +52,7 @@ from vidlang.video.reader import identify
 from vidlang.video.source import Pixels
 from vidlang.video.writer import write_video
 from vidlang.workflows.extract import find_inputs
-from vidlang.workflows.fame import check_target
+from vidlang.workflows.targets import check_target, file_of, results_folder
 
 MOTION_SCHEMA = "vidlang.motion/1"
 UNIT = "grey levels (0 to 255), mean absolute difference per colour channel, pixel and step"
@@ -205,8 +203,7 @@ class _Target:
     def of(cls, options: DiffOptions, workspace: Workspace, sources: Sequence[Path]) -> _Target:
         out = options.out
         if out is None or out.is_dir() or not out.suffix:
-            time = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-            target = cls(out or workspace.results_dir / "diff" / time, options.kinds, False)
+            target = cls(out or results_folder(workspace, "diff"), options.kinds, False)
             if target.place.is_file():
                 raise BadInput(f"{out} is a file without an ending. Name another one, or a folder.")
             return target
@@ -217,10 +214,10 @@ class _Target:
         return cls(out, (kind,), True)
 
     def path(self, video_id: str, kind: str) -> Path | None:
-        """The file of one video: ``fight/x.mp4`` → ``fight__x.mp4.png``; None where it is not asked for."""
+        """The file of one video; None where it is not asked for."""
         if kind not in self.kinds:
             return None
-        return self.place if self.is_file else self.place / (safe_component(video_id.replace("/", "__")) + f".{kind}")
+        return self.place if self.is_file else file_of(self.place, video_id, f".{kind}")
 
     def write_curves(self, videos: Sequence[KnownMotion], made_by: Mapping[str, Any]) -> None:
         if "json" in self.kinds:
@@ -398,7 +395,7 @@ class MotionPrior:
         """
         if levels is None:
             if curves is not None:
-                raise BadInput("--motion gives the curves of --motion-prior; give both, such as --motion-prior 1.")
+                raise BadInput("--motion-file gives the curves of --motion-prior; give both, such as --motion-prior 1.")
             return None
         if not 0 < levels < 256:
             raise BadInput(f"--motion-prior takes grey levels above 0, such as 1, got {levels:g}.")

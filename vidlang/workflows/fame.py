@@ -1,11 +1,9 @@
-"""What the verbs of motion masks share: videos in windows with one mask each, and where their results go."""
+"""What the verbs of motion masks share: videos in windows with one mask each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,8 +13,8 @@ from vidlang.core import BadInput, BadVideo, VideoInfo
 from vidlang.core.progress import Task
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.windows import FrameMask, WindowMask
-from vidlang.store.workspace import Workspace
 from vidlang.video.reader import FrameBatch, VideoReader
+from vidlang.workflows.targets import check_target as check_target
 
 WINDOW = 16
 """Frames that share a mask, as in the published training."""
@@ -169,29 +167,10 @@ class OneVideo:
         self._told = share
 
 
-def results_folder(workspace: Workspace, verb: str) -> Path:
-    """Where results go that nobody named a place for."""
-    return workspace.results_dir / f"fame-{verb}" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-
-
 def check_window(window: int) -> None:
     """Raises BadInput for a window in which nothing can move."""
     if window < 2:
         raise BadInput(f"A window needs at least 2 frames, got {window}. Try --window 16.")
-
-
-def check_target(target: Path, sources: Sequence[Path], endings: Sequence[str]) -> None:
-    """Raises BadInput where a file cannot be written, or would replace what it is made from."""
-    if target.suffix.lower() not in endings:
-        ending = f"the ending {target.suffix!r}" if target.suffix else "no ending"
-        raise BadInput(f"{target} has {ending}; what can be written is {', '.join(endings)}.")
-    if target.is_dir():
-        raise BadInput(f"{target} is a folder. Name a file in it.")
-    for source in sources:
-        if target.resolve() == source.resolve():
-            raise BadInput(f"{target} is the video itself and would be replaced. Choose another name with -o.")
-        if source.is_dir() and target.resolve().parent == source.resolve():
-            raise BadInput(f"{target} would lie among the frames of the video {source}. Choose another place with -o.")
 
 
 def _check_blur(info: VideoInfo, options: MaskOptions) -> None:

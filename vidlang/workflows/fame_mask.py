@@ -14,7 +14,6 @@ from vidlang.methods.fame.options import MaskOptions
 from vidlang.report.masks import MAX_ROWS, Pixels, SheetRow, black_and_white, over_mask, sheet_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.mask_file import MaskFile
-from vidlang.store.names import safe_component
 from vidlang.store.workspace import Workspace
 from vidlang.video.reader import VideoReader, find_videos, open_video
 from vidlang.video.writer import write_video
@@ -25,12 +24,11 @@ from vidlang.workflows.fame import (
     MotionSummary,
     OneVideo,
     WindowFacts,
-    check_target,
     check_window,
     masked_windows,
-    results_folder,
     summary_of,
 )
+from vidlang.workflows.targets import check_target, file_of, results_folder
 
 KINDS = ("mp4", "npz", "png")
 """Endings of what can be written."""
@@ -142,9 +140,8 @@ def _targets(
         if len(videos) > 1:
             raise BadInput(f"{out} is one file, and there are {len(videos)} videos. Give a folder with -o.")
         return [{out.suffix.lower()[1:]: out}]
-    folder = results_folder(workspace, "mask") if out is None else out
-    names = [safe_component(video_id.replace("/", "__")) for video_id, _ in videos]
-    targets: list[dict[str, Path]] = [{kind: folder / f"{name}.{kind}" for kind in options.kinds} for name in names]
+    folder = results_folder(workspace, "fame-mask") if out is None else out
+    targets = [{kind: file_of(folder, video_id, f".{kind}") for kind in options.kinds} for video_id, _ in videos]
     for files in targets:
         for file in files.values():
             check_target(file, [path for _, path in videos], endings)

@@ -26,12 +26,11 @@ from vidlang.workflows.fame import (
     MotionSummary,
     OneVideo,
     WindowFacts,
-    check_target,
     check_window,
     masked_windows,
-    results_folder,
     summary_of,
 )
+from vidlang.workflows.targets import check_target, results_folder
 
 Pixels = NDArray[np.uint8]
 
@@ -239,7 +238,7 @@ def _other(foreground: Path, background: Path | None, options: MergeOptions) -> 
 
 def _default_target(workspace: Workspace, foreground: Path, background: Path | None) -> Path:
     names = [path.stem or path.resolve().name for path in (foreground, background or foreground)]
-    return results_folder(workspace, "merge") / f"{safe_component('-over-'.join(names))}.mp4"
+    return results_folder(workspace, "fame-merge") / f"{safe_component('-over-'.join(names))}.mp4"
 
 
 def _drawn_start(path: Path, reader: VideoReader, options: MergeOptions) -> float:

@@ -20,7 +20,8 @@ from vidlang.video.clips import uniform_starts
 from vidlang.video.reader import FrameBatch, VideoReader, open_video
 from vidlang.video.source import scaled_size
 from vidlang.video.writer import write_video
-from vidlang.workflows.fame import OneVideo, check_target, results_folder, windows_of
+from vidlang.workflows.fame import OneVideo, windows_of
+from vidlang.workflows.targets import check_target, results_folder
 from vidlang.workflows.video_networks import Network, find_network
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def show_activations(
     progress = progress or Progress()
     if not path.exists():
         raise BadInput(f"{path} does not exist (here: {Path.cwd()}).")
-    target = out or results_folder(workspace, "cam") / f"{safe_component(path.name or path.resolve().name)}.mp4"
+    target = out or results_folder(workspace, "fame-cam") / f"{safe_component(path.name or path.resolve().name)}.mp4"
     check_target(target, [path], CAM_ENDINGS)
     network = find_network(workspace, checkpoint)
     predictor = network.predictor(_device_name(device))

@@ -7,8 +7,7 @@ compared with the words and a background text, which works at once on any video.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,25 +27,23 @@ from vidlang.core import (
     Outcome,
     Progress,
     VideoInfo,
-    VidlangError,
 )
 from vidlang.datasets.matching import match_ids
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.inputs import align, cbp_rows, rows_per
 from vidlang.methods.wtal.proposals import ProposalOptions, detect, proposal_options
 from vidlang.store.activitynet_json import write_activitynet
-from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, write_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, wanted_videos
-from vidlang.workflows.diff import MotionPrior
-from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
+from vidlang.workflows.asked_videos import AskedOptions, asked_features, each_video, failures, write_csv
+from vidlang.workflows.chosen import encoder_of, honesty
+from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.localize_looks import show_segments
-from vidlang.workflows.looks import Looks
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, encoder_loader, make_recipe
+from vidlang.workflows.targets import results_folder
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
@@ -59,7 +56,7 @@ FAINT = 0.25
 
 
 @dataclass(frozen=True)
-class LocalizeOptions:
+class LocalizeOptions(AskedOptions):
     """What to localize with, and how to read segments out of the curves."""
 
     checkpoint: str | None = None
@@ -74,48 +71,19 @@ class LocalizeOptions:
     """Preset of ``ProposalOptions``."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``ProposalOptions`` that differ from the preset."""
-    motion_prior: float | None = None
-    """Grey levels of motion at which a probability is halved: what stands still is rarely an action. None: off."""
-    motion: Path | None = None
-    """Curves that ``vidlang diff`` wrote, in place of the videos themselves."""
     top: int = 20
     """Segments of each video that people are shown; the files have all."""
-    plot: bool = True
-    plot_to: Path | None = None
-    """Where pictures go: a file (.png, .pdf, .svg) for one video, or a folder; None: among the results."""
-    report: Path | None = None
-    """An HTML page of all videos."""
-    embed: bool = False
-    """Videos lie in the page instead of being linked."""
-    overlay: Path | None = None
-    """Videos with their segments drawn in: a file for one video, or a folder."""
-    device: str = "auto"
-    out: Path | None = None
-    manifest: Path | None = None
-    split: str | None = None
-    cached: bool = False
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.checkpoint is not None:
             raise BadInput(
                 "--labels asks for zero-shot localization, --checkpoint for a trained one; give one of them."
             )
-        self.prior()
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one action, for instance --labels "weightlifting,dog walking".')
-        if self.split is not None and self.manifest is None:
-            raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and self.branch not in (None, "vlp"):
             raise BadInput("Zero-shot localization compares with texts, which is the branch vlp; leave --branch out.")
-        self.looks()
-
-    def looks(self) -> Looks:
-        """What people look at beside the files."""
-        return Looks(self.plot, self.plot_to, self.report, self.embed, self.overlay, self.cached)
-
-    def prior(self) -> MotionPrior | None:
-        """Motion as a prior, where it is asked for."""
-        return MotionPrior.of(self.motion_prior, self.motion, self.cached)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -225,11 +193,7 @@ class LocalizeReport:
                 }
                 for found in self.videos
             ],
-            "failed": [
-                {"video": outcome.video_id, "reason": str(outcome.error)}
-                for outcome in self.outcomes
-                if outcome.status == "failed"
-            ],
+            "failed": failures(self.outcomes),
         }
 
 
@@ -269,47 +233,24 @@ def localize(
     motion = prior.open(cache, files, extraction.frame_rate) if prior else None
     localizer = make_localizer(workspace, options, changes or RecipeChanges(), progress)
     reading = proposal_options(options.proposals, **options.changes)
-    only = wanted_videos(options.manifest, options.split)
-    if options.cached:
-        outcomes = cached_outcomes(cache, localizer.recipe, [str(path) for path in paths], only)
-    else:
-        files.update(find_inputs(paths, cache))
-        asked = set(files) if only is None else only(list(files))
-        options.looks().check({video_id: path for video_id, path in files.items() if video_id in asked})
-        extracted = extract_videos(
-            list(files.items()),
-            cache,
-            localizer.recipe,
-            localizer.load_encoder,
-            extraction,
-            progress,
-            only=only,
-        )
-        outcomes = list(extracted.outcomes)
-    folder = options.out or workspace.results_dir / "localize" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-    found: list[LocalizedVideo] = []
-    ids = [outcome.video_id for outcome in outcomes if outcome.status != "failed"]
+    found = asked_features(paths, cache, localizer.recipe, localizer.load_encoder, options, extraction, files, progress)
+    videos: list[LocalizedVideo] = []
+    ids = [outcome.video_id for outcome in found if outcome.status != "failed"]
     predictor = localizer.predictor() if ids else None
     second = SecondFeatures.beside(ids, cache, localizer.second) if localizer.second else None
-    with progress.task("localize", total=len(outcomes), unit="video") as task:
-        for index, outcome in enumerate(outcomes):
-            if outcome.status != "failed" and predictor is not None:
-                try:
-                    features = cache.get(FeatureKey(outcome.video_id, localizer.recipe)).crop(0)
-                    weights = motion.of(features) if motion is not None else None
-                    read = localized(
-                        features, localizer, predictor, second, reading, weight=options.weight, motion=weights
-                    )
-                    found.append(read)
-                    outcomes[index] = replace(outcome, status="done")
-                except VidlangError as error:
-                    outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
-                    progress.message(f"failed: {error}")
-            task.advance()
+
+    def localize_one(video_id: str) -> None:
+        assert predictor is not None  # there is a video
+        features = cache.get(FeatureKey(video_id, localizer.recipe)).crop(0)
+        weights = motion.of(features) if motion is not None else None
+        videos.append(localized(features, localizer, predictor, second, reading, weight=options.weight, motion=weights))
+
+    outcomes = each_video("localize", found, localize_one, progress)
+    folder = options.out or results_folder(workspace, "localize")
     made_by = {**localizer.made_by, "proposals": options.proposals, "changes": dict(options.changes)}
     if prior is not None:
         made_by |= prior.to_dict()
-    report = LocalizeReport(tuple(found), localizer.class_names, tuple(outcomes), made_by, folder, options.top, files)
+    report = LocalizeReport(tuple(videos), localizer.class_names, outcomes, made_by, folder, options.top, files)
     if not report.videos:
         return report
     _write(report)
@@ -478,7 +419,7 @@ def _write(report: LocalizeReport) -> None:
     report.folder.mkdir(parents=True, exist_ok=True)
     detections = [detection for found in report.videos for detection in found.detections]
     write_detections(report.folder / "detections.jsonl", detections)
-    write_bytes(report.folder / "detections.csv", detections_csv(detections).encode("utf-8", "backslashreplace"))
+    write_csv(report.folder / "detections.csv", detections_csv(detections))
     ids = [found.video.id for found in report.videos]
     write_activitynet(report.folder / "detections.json", detections, video_ids=ids)
     write_video_scores(

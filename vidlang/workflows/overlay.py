@@ -11,7 +11,7 @@ from vidlang.report.overlay import OverlayLayers, OverlayPainter
 from vidlang.video.reader import VideoReader, open_video
 from vidlang.video.source import Pixels
 from vidlang.video.writer import write_timed_video
-from vidlang.workflows.fame import check_target
+from vidlang.workflows.targets import check_target
 
 ENDINGS = (".mp4", ".mov", ".mkv")
 FRAME_RATE = 25.0

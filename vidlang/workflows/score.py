@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,23 +20,21 @@ from vidlang.core import (
     Outcome,
     Progress,
     Scores,
-    VidlangError,
 )
 from vidlang.core.digits import share
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.core.segments import run_segment, runs
 from vidlang.report.sparkline import sparkline
-from vidlang.store.atomic import write_bytes
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.chosen import cached_outcomes, encoder_of, honesty, wanted_videos
-from vidlang.workflows.diff import MotionPrior
-from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs
-from vidlang.workflows.looks import Looks
+from vidlang.workflows.asked_videos import AskedOptions, asked_features, each_video, failures, write_csv
+from vidlang.workflows.chosen import encoder_of, honesty
+from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, make_recipe
 from vidlang.workflows.score_looks import show_scores
+from vidlang.workflows.targets import results_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +63,7 @@ UCF_CRIME_PHRASES = (
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
+class ScoreOptions(AskedOptions):
     """What to score with and how to read events out of the scores."""
 
     checkpoint: str | None = None
@@ -81,28 +78,6 @@ class ScoreOptions:
     """Shorter events are left out."""
     crop: str = "0"
     """Which of ten crops to score where the recipe has ten: ``0`` to ``9``, or ``mean`` of all."""
-    plot: bool = True
-    plot_to: Path | None = None
-    """Where pictures go: a file (.png, .pdf, .svg) for one video, or a folder; None: among the results."""
-    report: Path | None = None
-    """An HTML page of all videos."""
-    embed: bool = False
-    """Videos lie in the page instead of being linked."""
-    overlay: Path | None = None
-    """Videos with their scores drawn in: a file for one video, or a folder."""
-    device: str = "auto"
-    out: Path | None = None
-    """Folder for the results; None: a new one under the workspace's results."""
-    manifest: Path | None = None
-    """Score only videos that it lists."""
-    split: str | None = None
-    """Of the manifest, only this split."""
-    cached: bool = False
-    """The paths are ids, or patterns of ids, of videos in the cache; no video file is opened."""
-    motion_prior: float | None = None
-    """Grey levels of motion at which a score is halved: what stands still is rarely an anomaly. None: off."""
-    motion: Path | None = None
-    """Curves that ``vidlang diff`` wrote, in place of the videos themselves."""
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -111,20 +86,9 @@ class ScoreOptions:
             raise BadInput("--labels asks for zero-shot scoring, --checkpoint for a trained head; give one of them.")
         if self.crop != "mean" and self.crop not in tuple("0123456789"):
             raise BadInput(f"--crop takes 0 to 9, or mean, got {self.crop!r}.")
-        if self.split is not None and self.manifest is None:
-            raise BadInput("--split names a part of a manifest; give one with --manifest.")
         if self.labels is not None and not self.labels:
             raise BadInput('--labels needs at least one label, for instance --labels "fighting,fire".')
-        self.prior()
-        self.looks()
-
-    def looks(self) -> Looks:
-        """What people look at beside the files."""
-        return Looks(self.plot, self.plot_to, self.report, self.embed, self.overlay, self.cached)
-
-    def prior(self) -> MotionPrior | None:
-        """Motion as a prior, where it is asked for."""
-        return MotionPrior.of(self.motion_prior, self.motion, self.cached)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -187,49 +151,26 @@ def score(
         scorer = replace(scorer, made_by={**scorer.made_by, **prior.to_dict()})
     if options.crop not in ("0", "mean") and scorer.recipe.sampling.num_crops == 1:
         raise BadInput(f"--crop {options.crop} asks for one of ten crops; features of {scorer.recipe.name} have one.")
-    only = wanted_videos(options.manifest, options.split)
-    if options.cached:
-        outcomes = cached_outcomes(cache, scorer.recipe, [str(path) for path in paths], only)
-    else:
-        files.update(find_inputs(paths, cache))
-        asked = set(files) if only is None else only(list(files))
-        options.looks().check({video_id: path for video_id, path in files.items() if video_id in asked})
-        extracted = extract_videos(
-            list(files.items()),
-            cache,
-            scorer.recipe,
-            scorer.load_encoder,
-            extraction,
-            progress,
-            only=only,
-        )
-        outcomes = list(extracted.outcomes)
-    folder = options.out or workspace.results_dir / "score" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-    all_scores, all_events = [], []
+    found = asked_features(paths, cache, scorer.recipe, scorer.load_encoder, options, extraction, files, progress)
+    all_scores: list[Scores] = []
     weights: dict[str, NDArray[np.float32]] = {}
-    with progress.task("score", total=len(outcomes), unit="video") as task:
-        for index, outcome in enumerate(outcomes):
-            if outcome.status != "failed":
-                try:
-                    features = cache.get(FeatureKey(outcome.video_id, scorer.recipe))
-                    scores = scores_of(features if options.crop == "mean" else features.crop(int(options.crop)), scorer)
-                    if motion is not None:
-                        weights[outcome.video_id] = motion.of(features)
-                        scores = _weighted(scores, weights[outcome.video_id])
-                    all_scores.append(scores)
-                    all_events.append(find_events(scores, scorer.threshold, options.min_seconds))
-                    outcomes[index] = replace(outcome, status="done")
-                except VidlangError as error:
-                    outcomes[index] = Outcome(outcome.video_id, "failed", error=error)
-                    progress.message(f"failed: {error}")
-            task.advance()
+
+    def score_one(video_id: str) -> None:
+        features = cache.get(FeatureKey(video_id, scorer.recipe))
+        scores = scores_of(features if options.crop == "mean" else features.crop(int(options.crop)), scorer)
+        if motion is not None:
+            weights[video_id] = motion.of(features)
+            scores = _weighted(scores, weights[video_id])
+        all_scores.append(scores)
+
+    outcomes = each_video("score", found, score_one, progress)
     report = ScoreReport(
         scores=tuple(all_scores),
-        events=tuple(all_events),
-        outcomes=tuple(outcomes),
+        events=tuple(find_events(scores, scorer.threshold, options.min_seconds) for scores in all_scores),
+        outcomes=outcomes,
         threshold=scorer.threshold,
         made_by=scorer.made_by,
-        folder=folder,
+        folder=options.out or results_folder(workspace, "score"),
         files=files,
         motion=weights,
     )
@@ -412,14 +353,9 @@ def _write(report: ScoreReport) -> None:
     report.folder.mkdir(parents=True, exist_ok=True)
     events = [event for group in report.events for event in group]
     write_scores(report.folder / "scores.jsonl", report.scores)
-    _write_csv(report.folder / "scores.csv", scores_csv(report.scores))
+    write_csv(report.folder / "scores.csv", scores_csv(report.scores))
     write_detections(report.folder / "events.jsonl", events)
-    _write_csv(report.folder / "events.csv", detections_csv(events))
-
-
-def _write_csv(path: Path, text: str) -> None:
-    """In UTF-8; bytes of a file name that are not, as escapes."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    write_csv(report.folder / "events.csv", detections_csv(events))
 
 
 def describe(report: ScoreReport) -> str:
@@ -461,9 +397,5 @@ def score_report_dict(report: ScoreReport) -> dict[str, Any]:
             }
             for scores, events in zip(report.scores, report.events, strict=True)
         ],
-        "failed": [
-            {"video": outcome.video_id, "reason": str(outcome.error)}
-            for outcome in report.outcomes
-            if outcome.status == "failed"
-        ],
+        "failed": failures(report.outcomes),
     }
