@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from golden_table import Differences, Row, show
+from golden_table import Differences, Recorded, Row, show
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,29 +48,22 @@ from vidlang.methods.fame.variants import grid_mask, grid_sums
 from vidlang.methods.fame.windows import WindowMask
 
 
-class Golden:
-    """The recorded files. It remembers what was read, so that what was not can be named."""
+class Golden(Recorded):
+    """The recorded files of masks; others may lie beside them."""
 
     def __init__(self, folder: Path) -> None:
-        self.files: dict[str, dict[str, NDArray[Any]]] = {}
-        for path in sorted(folder.glob("*.npz")):
-            with np.load(path, allow_pickle=False) as file:
-                if ("clips_u8" in file.files and "seed_raw" in file.files) or path.stem.startswith("variants_"):
-                    self.files[path.stem] = {key: file[key] for key in file.files}
-        if not self.files:
+        super().__init__(path for path in sorted(folder.glob("*.npz")) if _is_of_masks(path))
+        if not self.arrays:
             raise SystemExit(f"{folder} holds no recorded masks (*.npz)")
-        self.seen: set[tuple[str, str]] = set()
 
     @property
     def cases(self) -> list[Case]:
-        return [Case(self, name) for name in self.files if not name.startswith("variants_")]
+        return [Case(self, name) for name in self.arrays if not name.startswith("variants_")]
 
-    def unread(self) -> list[str]:
-        lines = []
-        for file, table in self.files.items():
-            if missing := [key for key in table if (file, key) not in self.seen]:
-                lines.append(f"{file}.npz: {', '.join(missing)}")
-        return lines
+
+def _is_of_masks(path: Path) -> bool:
+    with np.load(path, allow_pickle=False) as file:
+        return {"clips_u8", "seed_raw"} <= set(file.files) or path.stem.startswith("variants_")
 
 
 @dataclass(frozen=True)
@@ -81,11 +74,10 @@ class Case:
     name: str
 
     def __contains__(self, key: str) -> bool:
-        return key in self.golden.files[self.name]
+        return key in self.golden.arrays[self.name]
 
     def array(self, key: str) -> NDArray[Any]:
-        self.golden.seen.add((self.name, key))
-        return self.golden.files[self.name][key]
+        return self.golden.array(self.name, key)
 
     def tensor(self, key: str) -> Tensor:
         return torch.from_numpy(self.array(key))
@@ -256,8 +248,8 @@ def _three_ways(case: Case, options: MaskOptions) -> Iterator[tuple[str, Tensor]
 
 def _variants(golden: Golden) -> Iterator[Row]:
     lines = Lines("variants")
-    for name in golden.files:
-        if not (match := re.fullmatch(r"variants_(.+)", name)) or match[1] not in golden.files:
+    for name in golden.arrays:
+        if not (match := re.fullmatch(r"variants_(.+)", name)) or match[1] not in golden.arrays:
             continue
         variant, case = Case(golden, name), Case(golden, match[1])
         raw, scaled = case.tensor("seed_raw"), case.tensor("seed_norm")

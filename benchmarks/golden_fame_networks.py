@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from golden_table import Differences, Row, show
-from numpy.typing import NDArray
+from golden_table import Differences, Recorded, Row, show
 from torch import Tensor, nn
 
 from vidlang.methods.fame.architectures import Head
@@ -40,21 +39,13 @@ NETWORKS: dict[str, tuple[str, Head]] = {
 """Recorded name → architecture and head."""
 
 
-class Golden:
-    """The recorded files. It remembers what was read, so that what was not can be named."""
+class Golden(Recorded):
+    """The recorded files."""
 
     def __init__(self, folder: Path) -> None:
-        self.arrays: dict[str, dict[str, NDArray[Any]]] = {}
-        for name in FILES:
-            with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-                self.arrays[name] = {key: file[key] for key in file.files}
+        super().__init__(folder / f"{name}.npz" for name in FILES)
         self.state_keys = json.loads((folder / "state_keys.json").read_text("utf-8"))
         self.schedules = json.loads((folder / "lr_schedules.json").read_text("utf-8"))
-        self.seen: set[tuple[str, str]] = set()
-
-    def array(self, file: str, key: str) -> NDArray[Any]:
-        self.seen.add((file, key))
-        return self.arrays[file][key]
 
     def tensor(self, file: str, key: str) -> Tensor:
         return torch.from_numpy(np.array(self.array(file, key)))
@@ -63,13 +54,6 @@ class Golden:
         """All tensors whose name begins so, without that beginning."""
         names = [name for name in self.arrays[file] if name.startswith(prefix)]
         return {name.removeprefix(prefix): self.tensor(file, name) for name in names}
-
-    def unread(self) -> list[str]:
-        lines = []
-        for file, table in self.arrays.items():
-            if missing := [key for key in table if (file, key) not in self.seen]:
-                lines.append(f"{file}.npz: {', '.join(missing)}")
-        return lines
 
 
 class Lines(Differences):

@@ -1,10 +1,37 @@
-"""The table that the comparisons with recorded numbers print: lines of largest differences, each with its tolerance."""
+"""Recorded numbers, and the table of what differs from them: lines of largest differences, each with its tolerance."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Recorded:
+    """Arrays by file. It remembers what was read, so that what was not can be named."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.arrays: dict[str, dict[str, NDArray[Any]]] = {}
+        for path in files:
+            with np.load(path, allow_pickle=False) as file:
+                self.arrays[path.stem] = {key: file[key] for key in file.files}
+        self.seen: set[tuple[str, str]] = set()
+
+    def array(self, file: str, key: str) -> NDArray[Any]:
+        self.seen.add((file, key))
+        return self.arrays[file][key]
+
+    def unread(self) -> list[str]:
+        lines = []
+        for file, table in self.arrays.items():
+            if missing := [key for key in table if (file, key) not in self.seen]:
+                lines.append(f"{file}.npz: {', '.join(missing)}")
+        return lines
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from golden_table import Differences, Row, show
-from numpy.typing import NDArray
+from golden_table import Differences, Recorded, Row, show
 from torch import Tensor
 
 from vidlang.core.labels import Label, LabelledSegment
@@ -49,27 +48,19 @@ SNIPPET_FRAMES, FRAME_RATE = 16, 25
 """Of the recorded curves: one source snippet lasts 16 / 25 s."""
 
 
-class Golden:
-    """The recorded files. It remembers what was read, so that what was not can be named."""
+class Golden(Recorded):
+    """The recorded files."""
 
     def __init__(self, folder: Path) -> None:
-        self.arrays: dict[str, dict[str, NDArray[Any]]] = {}
-        for path in sorted(folder.glob("*.npz")):
-            with np.load(path, allow_pickle=False) as file:
-                self.arrays[path.stem] = {key: file[key] for key in file.files}
+        super().__init__(sorted(folder.glob("*.npz")))
         self.json = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
         if not self.arrays:
             raise SystemExit(f"{folder} holds no recorded arrays (*.npz)")
-        self.seen: set[tuple[str, str]] = set()
 
     def names(self, file: str, pattern: str) -> list[re.Match[str]]:
         """Keys of a file that the pattern matches as a whole; none where there is no such file."""
         matches = (re.fullmatch(pattern, key) for key in self.arrays.get(file, {}))
         return [match for match in matches if match]
-
-    def array(self, file: str, key: str) -> NDArray[Any]:
-        self.seen.add((file, key))
-        return self.arrays[file][key]
 
     def tensor(self, key: str) -> Tensor:
         """Of losses.npz."""
@@ -81,11 +72,7 @@ class Golden:
         return self.json.get(name, {})
 
     def unread(self) -> list[str]:
-        lines = []
-        for file, table in self.arrays.items():
-            if missing := [key for key in table if (file, key) not in self.seen]:
-                lines.append(f"{file}.npz: {', '.join(missing)}")
-        return lines + [f"{name}.json: all of it" for name in self.json if (name, "") not in self.seen]
+        return super().unread() + [f"{name}.json: all of it" for name in self.json if (name, "") not in self.seen]
 
 
 class Lines(Differences):
