@@ -6,10 +6,12 @@ import builtins
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vidlang.api.results import RetrieveResult
 from vidlang.core import (
     Detection,
     Detections,
@@ -23,6 +25,7 @@ from vidlang.core import (
     Sampling,
     Scores,
     Segment,
+    UnknownName,
     VideoInfo,
 )
 from vidlang.core.tables import html_table, records, stacked
@@ -184,3 +187,15 @@ def test_without_pandas_one_line_says_what_to_do(monkeypatch):
     with pytest.raises(MissingDependency, match="pip install pandas") as told:
         scores().to_pandas()
     assert "\n" not in str(told.value)
+
+
+def test_one_of_several_results_is_had_by_its_name_or_by_its_place():
+    first, again = Ranking("fire", (Hit("a.mp4", 0.5),)), Ranking("fire", ())
+    found = RetrieveResult(SimpleNamespace(rankings=(first, again), outcomes=()))  # the same words asked twice
+    assert list(found) == [first, again] and len(found) == 2 and found.failed == ()
+    assert found["fire"] is first and found[0] is first
+    assert found[1] is again and found[-1] is again
+    with pytest.raises(UnknownName, match=r"no result called 'fir'\. Did you mean 'fire'"):
+        _ = found["fir"]
+    with pytest.raises(IndexError):
+        _ = found[2]

@@ -129,6 +129,7 @@ def test_options_of_the_search_reach_it(vidlang, place):
 def test_what_was_rejected_is_left_out_until_it_is_asked_for(vidlang, place):
     rejected = vidlang("retrieve", "one.mp4", "--reject", "copy.mp4")
     assert (rejected.code, rejected.out) == (0, "copy.mp4 is rejected as a match of one.mp4\n")
+    assert vidlang("retrieve", "one.mp4", "--reject", "copy.mp4", "--quiet").out == ""
     answer = vidlang("retrieve", "one.mp4", *CACHED)
     assert " copy.mp4 " not in answer.out
     assert "1 rejected videos left out; --with-rejected shows them" in answer.out
