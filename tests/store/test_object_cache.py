@@ -54,6 +54,16 @@ def test_a_missing_entry_is_missing_and_a_removed_one_too(url):
             call(features.key)
 
 
+def test_a_merge_asks_twice_for_an_entry_it_copies(url, tmp_path, monkeypatch):
+    """Once to check it, once to copy it as it is then."""
+    far, asked = ObjectCache(url), []
+    far.put(some_features("a.mp4"), identity=IDENTITY)
+    content = ObjectCache._content
+    monkeypatch.setattr(ObjectCache, "_content", lambda self, path: asked.append(path) or content(self, path))
+    assert [found.status for found in merge([far], FeatureCache(tmp_path / "near"))] == ["copied"]
+    assert len(asked) == 2
+
+
 def test_a_torn_object_is_damaged(url):
     cache = ObjectCache(url)
     features = some_features("a.mp4")

@@ -9,7 +9,6 @@ Credentials are fsspec's business (environment, profiles, roles); a password in 
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
@@ -21,15 +20,15 @@ from typing import Any
 
 from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingDependency
 from vidlang.store.atomic import temporary_name
-from vidlang.store.feature_cache import (
+from vidlang.store.feature_cache import FeatureCache
+from vidlang.store.feature_entry import (
     CacheEntry,
-    FeatureCache,
-    _damage_of,
-    _misplaced,
-    _missing,
-    _read_entry,
-    _recipe_folder,
-    _relative_path,
+    misplaced,
+    missing,
+    opened,
+    read_entry,
+    recipe_folder,
+    relative_path,
 )
 
 PUT_AT_ONCE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"}
@@ -81,9 +80,9 @@ class ObjectCache(FeatureCache):
         """As ``FeatureCache.remove``."""
         with self._asked():
             try:
-                self.files.rm_file(self._object(_relative_path(key)))
+                self.files.rm_file(self._object(relative_path(key)))
             except FileNotFoundError as cause:
-                raise _missing(key, self.root) from cause
+                raise missing(key, self.root) from cause
 
     def same_place(self, other: FeatureCache) -> bool:
         """Whether both are the same store and prefix."""
@@ -91,7 +90,7 @@ class ObjectCache(FeatureCache):
 
     def stamps(self, recipe: FeatureRecipe) -> dict[str, str]:
         """As ``FeatureCache.stamps``; a stamp is the object's size and its tag or time."""
-        folder = _recipe_folder(recipe)
+        folder = recipe_folder(recipe)
         found = self._listed(folder)
         return {str(PurePosixPath(name).relative_to(folder)): _stamp(found[name]) for name in sorted(found)}
 
@@ -137,26 +136,21 @@ class ObjectCache(FeatureCache):
 
     @contextmanager
     def _open_path(self, relative: PurePosixPath) -> Iterator[Any]:
-        import h5py
-
-        content = self._content(relative)
-        with _damage_of(self.root / relative):
-            file = h5py.File(io.BytesIO(content), "r")
-        with file:
-            yield file
+        with opened(self._content(relative), self.root / relative) as group:
+            yield group
 
     def _entry_at(self, relative: PurePosixPath, path: Path) -> CacheEntry:
         with self._open_path(relative) as group:
-            entry = _read_entry(group, path)
-        if _relative_path(entry.key) != relative:
-            raise _misplaced(path, entry.key)
+            entry = read_entry(group, path)
+        if relative_path(entry.key) != relative:
+            raise misplaced(path, entry.key)
         return entry
 
     def _content(self, relative: PurePosixPath) -> bytes:
         with self._asked():
             return bytes(self.files.cat_file(self._object(relative)))
 
-    def _store(self, relative: PurePosixPath, write: Callable[[Path], None]) -> None:
+    def _store(self, relative: PurePosixPath, write: Callable[[Path], object]) -> None:
         with tempfile.TemporaryDirectory(prefix="vidlang-") as folder:
             local = Path(folder) / "entry.h5"
             write(local)
@@ -182,7 +176,7 @@ class ObjectCache(FeatureCache):
         """Object stores tell upper from lower case."""
 
     def _describe(self, recipe: FeatureRecipe) -> None:
-        name = PurePosixPath(_recipe_folder(recipe)) / "recipe.json"
+        name = PurePosixPath(recipe_folder(recipe)) / "recipe.json"
         if name in self._described:
             return
         with self._asked():
