@@ -5,43 +5,16 @@ from __future__ import annotations
 import io
 import re
 from base64 import b64decode
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
+from read_page import Page
 
 from vidlang.report.demo_page import Section, demo_page, stills_png
 from vidlang.report.web import PageTable
 
-VOID = {"meta", "img", "br", "link", "input"}
 PNG = b"\x89PNG\r\n\x1a\nnot a picture, but bytes"
-
-
-class Read(HTMLParser):
-    """Tags with their attributes, the text between them, and whether every tag is closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def section(title: str, **parts) -> Section:
@@ -49,7 +22,7 @@ def section(title: str, **parts) -> Section:
 
 
 def test_every_section_has_its_commands_lines_tables_and_pictures():
-    page = Read(
+    page = Page(
         demo_page(
             ["the world is drawn"],
             [
@@ -89,7 +62,7 @@ def test_every_section_has_its_commands_lines_tables_and_pictures():
 
 def test_names_are_text_wherever_they_stand():
     evil = "<script>alert('x')</script>\"><img src=x onerror=y>&amp;"
-    page = Read(
+    page = Page(
         demo_page(
             [evil],
             [
@@ -111,7 +84,7 @@ def test_names_are_text_wherever_they_stand():
 
 def test_the_page_loads_nothing_and_suits_phones_and_dark_rooms():
     page = demo_page(["n"], [section("s", pictures=((PNG, "p"),))])
-    read = Read(page)
+    read = Page(page)
     assert not re.search(r"https?:|@import|url\(", page)
     assert not read.named("link") and not any("src" in script for script in read.named("script"))
     assert any(meta.get("name") == "viewport" for meta in read.named("meta"))

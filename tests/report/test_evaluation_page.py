@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
+from read_page import Page
 
 from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, WorstTable, evaluation_page
 from vidlang.report.evaluation_plots import Line, Lines
@@ -15,24 +15,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'&amp;.mp4"
 ENDS = np.array([0.0, 1.0])
 
 
-class Read(HTMLParser):
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def page(**changes) -> Read:
+def page(**changes) -> Page:
     parts = {
         "title": "Anomaly scores",
         "facts": (("results", EVIL), ("checkpoint", "best")),
@@ -45,7 +28,7 @@ def page(**changes) -> Read:
         "videos": (VideoSection(EVIL, (("class", EVIL),), b"PNG", EVIL),),
         "notes": (EVIL,),
     }
-    return Read(evaluation_page(Evaluation(**{**parts, **changes})))
+    return Page(evaluation_page(Evaluation(**{**parts, **changes})))
 
 
 def test_everything_stands_on_the_page():

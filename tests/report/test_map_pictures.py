@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from read_back import NAMES, pixels_of, where
+from read_page import Page
 
 from vidlang.report.map_page import MapPage, map_page
 from vidlang.report.map_plot import MapPoints, file_kind, map_plot
@@ -28,21 +28,6 @@ def shown(labels: list[str], **changes) -> MapPoints:
         "title": f"{number} videos",
     }
     return MapPoints(**{**given, **changes})
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, as a browser reads them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 def page_of(points: MapPoints, **changes) -> str:
@@ -117,7 +102,7 @@ def test_the_ending_of_a_name_says_what_is_written(name, kind):
 def test_every_point_is_drawn_once_and_keeps_its_facts():
     points = shown(["a", "b", "a", "a"], seconds=np.array([[0.0, 1], [2, 3.5], [0, 1], [0, 1]]))
     page = page_of(points, stills={1: b"jpeg"}, sources={"0.mp4": "videos/0.mp4"})
-    marks = [each for each in Elements(page).of("use") if "data-point" in each]
+    marks = [each for each in Page(page).named("use") if "data-point" in each]
     assert [each["data-point"] for each in marks] == ["0", "1", "2", "3"]
     data = data_of(page)
     assert [point["id"] for point in data["points"]] == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
@@ -129,19 +114,19 @@ def test_every_point_is_drawn_once_and_keeps_its_facts():
 
 def test_points_keep_their_proportions_and_the_second_axis_points_up():
     square = np.array([[0.0, 0], [2, 0], [2, 1], [0, 1]])
-    marks = [each for each in Elements(page_of(shown(["a"] * 4, points=square))).of("use") if "data-point" in each]
+    marks = [each for each in Page(page_of(shown(["a"] * 4, points=square))).named("use") if "data-point" in each]
     x, y = (np.array([float(each[axis]) for each in marks]) for axis in "xy")
     assert x[1] - x[0] == pytest.approx(2 * (y[0] - y[3]), abs=0.3) and y[3] < y[0]
     assert (x >= 0).all() and (x <= 1000).all() and (y >= 0).all() and (y <= 700).all()
 
 
 def test_equal_points_lie_in_the_middle():
-    marks = [e for e in Elements(page_of(shown(["a"] * 3, points=np.ones((3, 2))))).of("use") if "data-point" in e]
+    marks = [e for e in Page(page_of(shown(["a"] * 3, points=np.ones((3, 2))))).named("use") if "data-point" in e]
     assert {(each["x"], each["y"]) for each in marks} == {("500.0", "350.0")}
 
 
 def test_the_ninth_label_has_the_first_colour_in_another_shape():
-    marks = [e for e in Elements(page_of(shown([f"{n:02d}" for n in range(9)]))).of("use") if "data-point" in e]
+    marks = [e for e in Page(page_of(shown([f"{n:02d}" for n in range(9)]))).named("use") if "data-point" in e]
     assert marks[0]["class"] == marks[8]["class"] and marks[0]["href"] != marks[8]["href"]
     assert len({(each["class"], each["href"]) for each in marks}) == 9
 
@@ -149,9 +134,9 @@ def test_the_ninth_label_has_the_first_colour_in_another_shape():
 def test_names_are_text_and_never_markup():
     points = shown([EVIL, "</script><script>alert(1)</script>", "a"], ids=(EVIL, '"><script>', "b"), title=EVIL)
     page = page_of(points, sources={EVIL: "x.mp4"}, notes=(EVIL,), facts=[(EVIL, EVIL)])
-    elements = Elements(page)
-    assert not [each for each in elements.of("img") if "onerror" in each]
-    assert len(elements.of("script")) == 2  # the base page's and the map's own
+    elements = Page(page)
+    assert not [each for each in elements.named("img") if "onerror" in each]
+    assert len(elements.named("script")) == 2  # the base page's and the map's own
     assert data_of(page)["points"][0]["id"] == EVIL
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from read_page import Page
 
 from vidlang.core import Detection, Scores, Segment, VideoInfo
 from vidlang.report.localize_page import LocalizedStory, localize_page
@@ -27,28 +27,6 @@ from vidlang.report.video_story import (
 
 NASTY = "<img src=x onerror=alert(1)>.mp4"
 WORDS = PageWords(title="Scores", lead="made up")
-
-
-class Tags(HTMLParser):
-    """Tags with their attributes, and the text between them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text.append(data.strip())
-
-    def named(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
-        return [
-            a for name, a in self.tags if name == tag and all(str(a.get(k)).startswith(v) for k, v in wanted.items())
-        ]
 
 
 def seconds_of(*spans: tuple[float, float]) -> np.ndarray:
@@ -78,7 +56,7 @@ def event(start: float, end: float, label: str = "fire", score: float = 0.9) -> 
 
 def curves(page: str) -> list[str | None]:
     """The lines of a page's curves, without areas, thresholds and legends."""
-    return [a["d"] for a in Tags(page).named("path", fill="none") if str(a["stroke"]).startswith("var(--c")]
+    return [a["d"] for a in Page(page).named("path", fill="none") if str(a["stroke"]).startswith("var(--c")]
 
 
 def test_a_curve_is_flat_over_each_row_and_broken_where_no_row_is():
@@ -90,7 +68,7 @@ def test_a_curve_is_flat_over_each_row_and_broken_where_no_row_is():
 
 def test_bars_lie_at_their_seconds_and_carry_their_names():
     bars = (Bar(Segment(0.5, 1.0), "fire 0.90", 1), Bar(Segment(1.5, 9.0), "true", None))
-    page = Tags(story_page([story(lanes=(BarLane("events", bars),))], WORDS))
+    page = Page(story_page([story(lanes=(BarLane("events", bars),))], WORDS))
     first, second = page.named("span", **{"class": "bar"})
     assert first["style"] == "left: 25.0%; width: 25.0%; --of: var(--c1)"
     assert first["title"] == "fire 0.90, 0:00.5 – 0:01.0"
@@ -98,16 +76,16 @@ def test_bars_lie_at_their_seconds_and_carry_their_names():
 
 
 def test_heat_is_as_strong_as_its_value_and_nothing_is_drawn_for_nothing():
-    page = Tags(story_page([story(lanes=(HeatLane("fire", np.array([0.0, 0.4])),))], WORDS))
+    page = Page(story_page([story(lanes=(HeatLane("fire", np.array([0.0, 0.4])),))], WORDS))
     assert [(a["x"], a["width"], a["fill-opacity"]) for a in page.named("rect")] == [("500.0", "500.0", "0.4")]
     assert page.named("svg", **{"aria-label": "fire, at most 0.40"})
 
 
 def test_a_threshold_is_as_high_as_it_says_and_the_legend_names_it():
     lane = CurveLane("score", (Line("main", np.array([0.2, 0.4])), Line("other", np.array([0.1, 0.1]))), threshold=0.3)
-    page = Tags(story_page([story(lanes=(lane,))], WORDS))
+    page = Page(story_page([story(lanes=(lane,))], WORDS))
     assert [a["d"] for a in page.named("path", stroke="var(--fg)", fill="none")] == ["M0 70.0H1000"]
-    assert "threshold 0.30" in page.text and "main" in page.text and "other" in page.text
+    assert "threshold 0.30" in page.lines and "main" in page.lines and "other" in page.lines
 
 
 def test_long_curves_keep_their_peak():
@@ -120,7 +98,7 @@ def test_long_curves_keep_their_peak():
 
 
 def test_the_timeline_is_a_slider_that_says_what_it_shows():
-    [slider] = Tags(story_page([story(cards=(Card(Segment(1, 2), "fire", 0.7, 1.0),))], WORDS)).named(
+    [slider] = Page(story_page([story(cards=(Card(Segment(1, 2), "fire", 0.7, 1.0),))], WORDS)).named(
         "div", role="slider"
     )
     assert slider["tabindex"] == "0"
@@ -133,37 +111,37 @@ def test_cards_have_a_button_a_still_and_their_numbers():
         Card(Segment(1.0, 1.5), "fire", 0.7, 1.0, 4, b"\xff\xd8\xffpicture", 1.2),
         Card(Segment(1, 2), "x", 0.5, 1),
     )
-    page = Tags(story_page([story(cards=cards, num_more=3)], WORDS))
+    page = Page(story_page([story(cards=cards, num_more=3)], WORDS))
     assert [a["data-seek"] for a in page.named("button")] == ["1.000", "1.000"]
     [still] = page.named("img")
     assert str(still["src"]).startswith("data:image/jpeg;base64,/9j/") and still["alt"] == "The video at 0:01.2"
-    assert "score 0.70" in page.text and "fire" in page.text
-    assert any(text.startswith("3 more") for text in page.text)
+    assert "score 0.70" in page.lines and "fire" in page.lines
+    assert any(text.startswith("3 more") for text in page.lines)
 
 
 def test_the_highest_video_comes_first_and_a_list_links_them():
-    page = Tags(story_page([story("low.mp4", 0.3), story("high.mp4", 0.9)], WORDS))
+    page = Page(story_page([story("low.mp4", 0.3), story("high.mp4", 0.9)], WORDS))
     links = [a["href"] for a in page.named("a") if a["href"] != "#main"]
     assert links == ["#video-1", "#video-2"]
-    names = [text for text in page.text if text.endswith(".mp4")]
+    names = [text for text in page.lines if text.endswith(".mp4")]
     assert names == ["high.mp4", "low.mp4", "high.mp4", "low.mp4"]
-    assert not Tags(story_page([story()], WORDS)).named("nav")  # one video needs no list
+    assert not Page(story_page([story()], WORDS)).named("nav")  # one video needs no list
 
 
 def test_players_are_linked_or_their_absence_is_said():
-    page = Tags(
+    page = Page(
         story_page([story(player=Player("a%20b.mp4", "a copy")), story(player=Player(None, "a folder"))], WORDS)
     )
     assert [a["src"] for a in page.named("video")] == ["a%20b.mp4"]
-    assert "a copy" in page.text and "a folder" in page.text
+    assert "a copy" in page.lines and "a folder" in page.lines
     assert len([a for _, a in page.tags if "data-fallback" in a]) == 1
 
 
 def test_what_failed_is_named_with_its_reason():
     words = PageWords("t", "l", failed=[(NASTY, "does not open")], notes=("weak",), limits="cannot", facts=[("a", 1)])
-    page = Tags(story_page([story()], words))
-    assert NASTY in page.text and ": does not open" in page.text
-    assert "weak" in page.text and "cannot" in page.text
+    page = Page(story_page([story()], words))
+    assert NASTY in page.lines and ": does not open" in page.lines
+    assert "weak" in page.lines and "cannot" in page.lines
 
 
 def test_names_labels_and_words_are_text_everywhere():
@@ -180,9 +158,9 @@ def test_names_labels_and_words_are_text_everywhere():
         NASTY, NASTY, NASTY, NASTY, notes=(NASTY,), limits=NASTY, facts=[(NASTY, NASTY)], failed=[(NASTY, NASTY)]
     )
     html = story_page([odd, odd], words)
-    assert not Tags(html).named("img")
+    assert not Page(html).named("img")
     assert NASTY not in html  # in scripts too it is written otherwise
-    assert not [name for _, a in Tags(html).tags for name in a if name.startswith("on")]
+    assert not [name for _, a in Page(html).tags for name in a if name.startswith("on")]
 
 
 def test_the_line_at_the_cursor_knows_every_row():
@@ -217,19 +195,19 @@ def test_a_scored_video_shows_events_truth_motion_branches_and_classes():
         classes=("blaze",),
         motion=np.ones(4, np.float32),
     )
-    page = Tags(score_page([video], WORDS))
-    assert [text for text in page.text if text in ("events", "truth", "weight by motion", "normal", "fire")] == [
+    page = Page(score_page([video], WORDS))
+    assert [text for text in page.lines if text in ("events", "truth", "weight by motion", "normal", "fire")] == [
         "events", "truth", "weight by motion", "fire", "normal", "fire",
     ]  # fmt: skip
     assert {"fire 0.90", "blaze", "C-branch (classifier)", "A-branch (class texts)", "Known to show: blaze."} <= set(
-        page.text
+        page.lines
     )
     assert [a["data-seek"] for a in page.named("button")] == ["1.000"]
 
 
 def test_scores_without_classes_and_events_make_a_page():
-    page = Tags(score_page([ScoredVideo(scores_of(), (), 0.95)], WORDS))
-    assert "No event found." in page.text and not page.named("button")
+    page = Page(score_page([ScoredVideo(scores_of(), (), 0.95)], WORDS))
+    assert "No event found." in page.lines and not page.named("button")
 
 
 def test_the_strongest_events_have_cards_in_the_order_of_time():
@@ -253,10 +231,10 @@ def test_a_localized_video_has_a_lane_for_each_action_with_its_segments_and_trut
         num_more=2, truth=(("jump", Segment(2, 3)),),
     )  # fmt: skip
     html = localize_page([video], PageWords("t", "l", "probability", "segment", "confidence"))
-    page = Tags(html)
+    page = Page(html)
     assert curves(html) == ["M0 90H333.33V10H666.67V20H1000", "M0 100H333.33V100H666.67V70H1000"]
     assert [a["title"] for a in page.named("span", **{"class": "bar"})] == [
         "0.83, 0:01.0 – 0:03.0",
         "jump, 0:02.0 – 0:03.0",
     ]
-    assert "confidence 0.83" in page.text and "Segments" in page.text
+    assert "confidence 0.83" in page.lines and "Segments" in page.lines

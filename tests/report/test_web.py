@@ -5,44 +5,19 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from hashlib import sha256
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
+from read_page import Page
 
 from vidlang.report.web import cell, clock, data_uri, percent, render_page, video_source
 
 NASTY = '<img src=x onerror="alert(1)">\'&</script>'
-VOID = {"meta", "img", "br", "link", "input"}
-
-
-class Tags(HTMLParser):
-    """Tags, text and scripts of a page; fails on a tag that is closed out of order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def test_a_page_has_its_title_its_body_and_one_heading():
-    page = Tags(render_page("{% block body %}<p>{{ word }}</p>{% endblock %}", title="Scores", word="Ünder 0.5"))
+    page = Page(render_page("{% block body %}<p>{{ word }}</p>{% endblock %}", title="Scores", word="Ünder 0.5"))
     assert [tag for tag, _ in page.tags].count("h1") == 1
     assert page.text.count("Scores") == 2  # in the tab and on the page
     assert "Ünder 0.5" in page.text
@@ -50,7 +25,7 @@ def test_a_page_has_its_title_its_body_and_one_heading():
 
 def test_names_are_text_and_never_markup():
     template = "{% block body %}<p title='{{ name }}'>{{ name }}</p>{{ parts.facts([(name, name)]) }}{% endblock %}"
-    page = Tags(render_page(template, title=NASTY, name=NASTY))
+    page = Page(render_page(template, title=NASTY, name=NASTY))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert page.text.count(NASTY) == 5
     assert [attributes["title"] for tag, attributes in page.tags if tag == "p"] == [NASTY]
@@ -58,7 +33,7 @@ def test_names_are_text_and_never_markup():
 
 def test_values_of_a_script_cannot_leave_it():
     html = render_page("{% block script %}const name = {{ name|tojson }};{% endblock %}", title="t", name=NASTY)
-    page = Tags(html)
+    page = Page(html)
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 2
 
@@ -66,7 +41,7 @@ def test_values_of_a_script_cannot_leave_it():
 def test_the_policy_names_the_hash_of_every_script_and_no_other_way_in():
     html = render_page("{% block script %}\n  let a = 1;\n{% endblock %}", title="t")
     scripts = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
-    policy = next(a["content"] for tag, a in Tags(html).tags if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(a["content"] for tag, a in Page(html).tags if a.get("http-equiv") == "Content-Security-Policy")
     allowed = next(part for part in policy.split("; ") if part.startswith("script-src"))
     assert scripts[1] == "let a = 1;"
     hashes = ["'sha256-" + b64encode(sha256(script.encode()).digest()).decode() + "'" for script in scripts]
@@ -90,7 +65,7 @@ def test_equal_values_give_equal_pages():
 
 
 def test_times_are_for_people_with_seconds_in_the_title():
-    page = Tags(render_page("{% block body %}{{ parts.span(1.0, 75.25) }}{% endblock %}", title="t"))
+    page = Page(render_page("{% block body %}{{ parts.span(1.0, 75.25) }}{% endblock %}", title="t"))
     assert [a["title"] for tag, a in page.tags if tag == "time"] == ["1.00 s", "75.25 s"]
     assert "0:01.0" in page.text and "1:15.2" in page.text
 
