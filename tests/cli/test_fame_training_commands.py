@@ -30,8 +30,7 @@ def videos(film, tmp_path) -> Path:
 
 
 def test_from_a_folder_to_a_table(vidlang, videos, tmp_path, monkeypatch):
-    for module in ("train_fame", "recognize_fame"):
-        monkeypatch.setattr(f"vidlang.workflows.{module}.curves_png", lambda *_, **__: b"")
+    monkeypatch.setattr("vidlang.workflows.runs.curves_png", lambda *_, **__: b"")
     trained = vidlang("train", "fame", videos, "--name", "plain", "--queue-size", "3", *TINY)
     assert trained.code == 0, trained.err
     assert trained.out.startswith("Trained tiny on 6 videos without labels; clips 4x1, 32 px; fame masks, one view ")

@@ -108,7 +108,7 @@ def test_mistakes_are_one_line(vidlang, labelled):
 
 def test_train_localize_eval(vidlang, labelled, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("vidlang.workflows.train_wtal.curves_png", lambda *_, **__: b"")
+    monkeypatch.setattr("vidlang.workflows.runs.curves_png", lambda *_, **__: b"")
     trained = vidlang("train", "wtal", "--manifest", labelled, "--name", "first", *TINY)
     fits(trained)
     assert trained.code == 0, trained.err
@@ -130,7 +130,7 @@ def test_train_localize_eval(vidlang, labelled, monkeypatch):
 
 def test_an_ablation_prints_one_table(vidlang, labelled, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr("vidlang.workflows.train_wtal.curves_png", lambda *_, **__: b"")
+    monkeypatch.setattr("vidlang.workflows.runs.curves_png", lambda *_, **__: b"")
     shown = vidlang("train", "wtal", "--manifest", labelled, "--ablation", "--name", "all", *TINY)
     fits(shown)
     assert shown.code == 0, shown.err

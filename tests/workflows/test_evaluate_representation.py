@@ -39,8 +39,7 @@ def labels(tmp_path_factory) -> Path:
 def trained(tmp_path_factory, films, labels) -> tuple[Workspace, TrainFameReport]:
     """A network without labels and one that names colours."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("train_fame", "recognize_fame"):
-            patch.setattr(f"vidlang.workflows.{module}.curves_png", lambda *_, **__: b"")
+        patch.setattr("vidlang.workflows.runs.curves_png", lambda *_, **__: b"")
         place = Workspace(tmp_path_factory.mktemp("workspace"))
         small = {**SMALL, "epochs": 1}
         train_fame([films], place, TrainFameOptions(changes=small, name="plain", device="cpu", num_workers=0))

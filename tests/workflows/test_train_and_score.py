@@ -87,6 +87,19 @@ def test_labels_to_weights_to_scores_to_metrics(workspace, collected):
     assert any("frame" in note for note in judged.notes)  # folders name no times
 
 
+def test_a_run_whose_weights_cannot_be_registered_is_resumed_to_the_end(workspace, collected, monkeypatch):
+    def full(*_, **__):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ModelRegistry, "register", full)
+        with pytest.raises(OSError, match="disk full"):
+            train_vadclip(workspace, options())
+    assert not run_facts(workspace)["finished"]
+    train_vadclip(workspace, options(name=None, resume=True))
+    assert run_facts(workspace)["finished"] and state_of(workspace)
+
+
 def test_videos_from_files_are_extracted_and_scored(tmp_path, workspace, cache, encoder, collected):
     train_vadclip(workspace, options())
     film(tmp_path / "v" / "a.mp4", 40)

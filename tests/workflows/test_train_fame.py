@@ -18,11 +18,11 @@ from vidlang.nn.seed import seeded
 from vidlang.report.training_curves import curves_png
 from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, load_checkpoint
 from vidlang.store.video_backbones import ClipRecipe
-from vidlang.workflows import train_fame as pretraining
+from vidlang.workflows import runs
 from vidlang.workflows.clip_source import ClipBatch
 from vidlang.workflows.recognize_fame import RecognizeOptions, recognize_fame
 from vidlang.workflows.runs import RunFolder, runs_folder
-from vidlang.workflows.train_fame import TrainFameOptions, train_fame
+from vidlang.workflows.train_fame import TrainFameOptions, pretraining_config, train_fame
 from vidlang.workflows.video_networks import Batches, find_network, fitted_batches, open_run
 
 
@@ -40,8 +40,7 @@ def naming(kind: str = "finetune", checkpoint: str = "run", **changes) -> Recogn
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch) -> None:
     """They take longer than the training."""
-    for module in ("train_fame", "recognize_fame"):
-        monkeypatch.setattr(f"vidlang.workflows.{module}.curves_png", lambda *_, **__: b"")
+    monkeypatch.setattr(runs, "curves_png", lambda *_, **__: b"")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def same(one, other) -> bool:
 
 
 def test_a_folder_of_videos_becomes_a_registered_network(workspace, films, monkeypatch):
-    monkeypatch.setattr(pretraining, "curves_png", curves_png)
+    monkeypatch.setattr(runs, "curves_png", curves_png)
     report = train_fame([films], workspace, options())
     assert report is not None
     log = [json.loads(line) for line in (report.folder / "log.jsonl").read_text().splitlines()]
@@ -156,7 +155,7 @@ def test_the_preset_follows_the_network_and_published_files_are_started_from(wor
         train_fame([films], workspace, options(init=str(file), changes={"arch": "i3d"}, name="x"))
     for arch, name in (("i3d", "kinetics"), ("r2plus1d_18", "ucf101"), ("tiny", "small")):
         asked = TrainFameOptions(changes={"arch": arch})
-        assert pretraining.pretraining_config(asked) == preset(name, arch=arch)
+        assert pretraining_config(asked) == preset(name, arch=arch)
 
 
 def test_batches_fit_the_videos_and_the_processes():
@@ -204,24 +203,28 @@ def test_every_process_gives_as_many_batches_whatever_does_not_read():
 
 
 @dataclass
-class Second:
-    """The second of two processes."""
+class Tells:
+    """A process, and all that it told the others."""
 
-    rank: int = 1
+    rank: int
+    told: list
     size: int = 2
-    came: int = 0
 
-    def barrier(self) -> None:
-        self.came += 1
+    def from_first(self, make):
+        if self.rank:
+            return self.told.pop(0)
+        self.told.append(make())
+        return self.told[-1]
 
 
-def test_only_the_first_process_writes_and_the_others_read_its_state(workspace, films):
+def test_only_the_first_process_writes_and_the_others_have_its_state(workspace, films):
     train_fame([films], workspace, options())
-    second = Second()
-    run, state = open_run(workspace, "run", True, {}, second)
-    assert run is None and state is not None and state.epoch == 2 and second.came == 1
-    assert open_run(workspace, None, False, {}, second) == (None, None) and second.came == 2
-    assert [path.name for path in runs_folder(workspace, "fame").iterdir()] == ["run"]
+    for name, resume, epoch in (("run", True, 2), (None, False, None)):
+        first, told = open_run(workspace, name, resume, {}, Tells(0, sent := []))
+        assert first is not None and first.path.is_dir() and getattr(told, "epoch", None) == epoch
+        before = sorted(runs_folder(workspace, "fame").rglob("*"))
+        assert open_run(workspace, name, resume, {}, Tells(1, sent)) == (None, told) and not sent
+        assert sorted(runs_folder(workspace, "fame").rglob("*")) == before
 
 
 # -- naming classes --------------------------------------------------------------------------------------------------

@@ -34,8 +34,7 @@ WTAL = {
 
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch) -> None:
-    for name in ("train_vadclip", "train_tca", "train_wtal", "train_fame", "recognize_fame"):
-        monkeypatch.setattr(f"vidlang.workflows.{name}.curves_png", lambda *_, **__: b"")
+    monkeypatch.setattr("vidlang.workflows.runs.curves_png", lambda *_, **__: b"")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from vidlang.methods.tca import train as method_train
 from vidlang.report.training_curves import curves_png
 from vidlang.store.checkpoints import ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.workflows import runs
 from vidlang.workflows import train_tca as train_workflow
 from vidlang.workflows.extract import ExtractOptions
 from vidlang.workflows.gallery import GalleryOptions, open_gallery, whitening_of
@@ -37,7 +38,7 @@ ONE = ExtractOptions(num_workers=1)
 @pytest.fixture(autouse=True)
 def _quickly(encoder, monkeypatch):
     """Every training asks the encoder for blank frames; drawing takes longer than learning."""
-    monkeypatch.setattr(train_workflow, "curves_png", lambda *_, **__: b"picture")
+    monkeypatch.setattr(runs, "curves_png", lambda *_, **__: b"picture")
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def trained_on(videos) -> set[int]:
 
 
 def test_a_training_leaves_a_checkpoint_a_log_and_a_picture(workspace, scenes, notes, monkeypatch):
-    monkeypatch.setattr(train_workflow, "curves_png", curves_png)
+    monkeypatch.setattr(runs, "curves_png", curves_png)
     report = train_tca([], workspace, replace(QUICK, pairs=scenes, name="first"), progress=notes)
     assert report.folder == workspace.results_dir / "train" / "tca" / "first"
     log = [json.loads(line) for line in (report.folder / "log.jsonl").read_text().splitlines()]

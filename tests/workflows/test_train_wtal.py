@@ -18,7 +18,7 @@ from vidlang.workflows.evaluate_localization import evaluate_localization
 from vidlang.workflows.localize import LocalizeOptions, localize
 from vidlang.workflows.recipe import RecipeChanges
 from vidlang.workflows.runs import runs_folder
-from vidlang.workflows.train_wtal import ABLATIONS, TrainWtalOptions, train_wtal
+from vidlang.workflows.train_wtal import ABLATIONS, TrainWtalOptions, decide, train_wtal
 
 SMALL = {
     "cbp_width": 32, "cbp_layers": 1, "cbp_heads": 2, "vlp_layers": 1, "vlp_heads": 2, "freeze_prompts": True,
@@ -62,7 +62,7 @@ def fill(cache, recipe, *, per_class: int = 5, ending: str = ".mp4") -> Times:
     return times
 
 
-PICTURE = "vidlang.workflows.train_wtal.curves_png"
+PICTURE = "vidlang.workflows.runs.curves_png"
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +237,13 @@ def test_the_normal_class_is_no_action_whatever_its_name(tmp_path, workspace, co
     assert same(state_of(workspace), state_of(workspace, "calm"))
     train_wtal(workspace, options(name="action", manifest=tmp_path / "labels.csv"))
     assert facts_of(workspace, "action")["class_names"] == ["calm", *ACTIONS]
+
+
+def test_cached_videos_without_a_class_folder_are_left_out_and_named(cache, encoder, collected):
+    put_seconds(cache, recipe_of(encoder), "loose.mp4", unit_rows(5, DIM))
+    found = decide(cache, recipe_of(encoder), options())
+    assert found.notes == ("1 cached videos lie in no class folder and are left out, such as loose.mp4",)
+    assert {label.video_id for label in found.train} == set(collected)
 
 
 def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, workspace, cache, encoder):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vidlang.core import BadInput, FeatureRecipe, Label, Outcome
+from vidlang.core import BadInput, BadManifest, FeatureRecipe, Label, MissingFeatures, Outcome
 from vidlang.core.errors import did_you_mean
-from vidlang.datasets.manifest import read_manifest
+from vidlang.datasets.manifest import labels_from_folders, read_manifest
 from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import MINI, MINI_FOLDER, find_encoder
 from vidlang.store.checkpoints import Checkpoint
@@ -41,6 +41,36 @@ def known_labels(manifest: Path | None, split: str | None, ids: Sequence[str]) -
         return {}
     listed = [label for label in read_manifest(manifest) if split is None or label.split == split]
     return {label.video_id: label for label in match_ids(listed, ids, missing=[])}
+
+
+def labels_to_learn(manifest: Path | None, ids: Sequence[str], notes: list[str]) -> list[Label]:
+    """Labels of cached videos, from a manifest or from the class folders that they lie in.
+
+    notes: gets what must be said of videos without label, and of labels without video
+
+    Raises:
+        BadManifest: the manifest does not read, or without one no video lies in a class folder.
+        MissingFeatures: none of its videos is in the cache.
+    """
+    if manifest is None:
+        labels = labels_from_folders(ids, allow_unlabelled=True)
+        labelled = {label.video_id for label in labels}
+        bare = [video_id for video_id in ids if video_id not in labelled]
+        if bare:
+            notes.append(f"{len(bare)} cached videos lie in no class folder and are left out, such as {bare[0]}")
+        if not labels:
+            raise BadManifest(
+                "No cached video lies in a class folder, so none has a label. Extract a folder of class folders "
+                "(videos/<class>/x.mp4), or give --manifest labels.csv."
+            )
+        return labels
+    missing: list[str] = []
+    labels = match_ids(read_manifest(manifest), ids, missing=missing)
+    if missing:
+        notes.append(f"{len(missing)} videos of {manifest} are not in the cache, such as {missing[0]}")
+    if not labels:
+        raise MissingFeatures(f"No video of {manifest} is in the cache. Run: vidlang extract videos/")
+    return labels
 
 
 def cached_outcomes(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from vidlang.core import BadInput, Label, Progress
 from vidlang.methods.fame.config import PRESETS, FameConfig, RecognitionConfig, recognition
 from vidlang.metrics.representation import mean_class_accuracy, top_k_accuracy
-from vidlang.report.training_curves import Best, curves_png
-from vidlang.store.atomic import write_bytes
-from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, save_checkpoint
+from vidlang.report.training_curves import Best
+from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.runs import processes
 from vidlang.workflows.video_networks import (
     ARCH_PRESETS,
     CONFIGS,
@@ -35,7 +35,6 @@ from vidlang.workflows.video_networks import (
     arithmetic_of,
     ask,
     batches_of,
-    device_of,
     failures,
     find_network,
     fitted_batches,
@@ -90,16 +89,12 @@ def recognize_fame(
     Raises:
         BadInput, BadManifest, BadCheckpoint, UnknownName: nothing can be trained; the message says what to change.
     """
-    from vidlang.nn.distributed import process_group
-
-    device = device_of(options.device)
-    with process_group(device) as group:
-        progress = progress if progress is not None and group.rank == 0 else Progress()
+    with processes(options.device, progress) as (group, device, progress):
         network = find_network(workspace, options.checkpoint)
         config, notes = recognition_config(network, options)
         videos = labelled_videos(paths, options.manifest, test_fraction=options.test_fraction)
         config, fitted = fitted_batches(config, len(videos.train), options.changes, group.size)
-        run = _Recognition(workspace, options, network, config, videos, str(device), group)
+        run = _Recognition(workspace, options, network, config, videos, device, group)
         return run.train(progress, (*network.notes, *notes, *videos.notes, *fitted))
 
 
@@ -162,10 +157,9 @@ class _Recognition:
         right = videos.indices([videos.test[place] for place in said.places])
         scores = recognition_scores(said.rows, right)
         trained = self._checkpoint(result, run.path.name, scores)
-        save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
         chosen = Best(result.best_epoch, config.select_metric if videos.validation else None)
-        picture = curves_png(result.history, CURVES["recognize"], best=chosen, title=f"fame {run.path.name}")
-        write_bytes(run.path / "curves.png", picture)
+        last = replace(trained, state=dict(result.last_state))
+        run.keep_last(last, result.history, CURVES["recognize"], chosen)
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=run.path.name, replace=True)
         run.finish()
         return TrainFameReport(

@@ -1,7 +1,8 @@
 """The folder of one training: what was asked for, its log, and the state to go on from.
 
 ``results/train/<method>/<name>/`` holds ``run.json`` (what was asked for, and whether it is finished), ``log.jsonl``
-(one line per epoch), ``state/`` (all that going on needs), and what the method adds.
+(one line per epoch), ``state/`` (all that going on needs), ``last/`` (the last epoch as a checkpoint), ``curves.png``
+(the log as a picture), and what the method adds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vidlang.core import BadInput, Progress
-from vidlang.store.atomic import write_text
-from vidlang.store.checkpoints import STATE, check_name, load_train_state, save_train_state
+from vidlang.report.training_curves import Best, CurvePanel, curves_png
+from vidlang.store.atomic import write_bytes, write_text
+from vidlang.store.checkpoints import (
+    STATE,
+    Checkpoint,
+    check_name,
+    load_train_state,
+    save_checkpoint,
+    save_train_state,
+)
 from vidlang.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -153,7 +162,16 @@ class RunFolder:
         lines = [json.dumps({"schema": "vidlang.train.log/1", **row}) for row in history]
         write_text(self.path / "log.jsonl", "\n".join(lines) + "\n")
 
+    def keep_last(
+        self, last: Checkpoint, history: Sequence[Mapping[str, float]], panels: Sequence[CurvePanel], best: Best
+    ) -> None:
+        """After the last epoch: its weights, and the log as a picture."""
+        save_checkpoint(self.path / "last", last)
+        picture = curves_png(history, panels, best=best, title=f"{last.method} {self.path.name}")
+        write_bytes(self.path / "curves.png", picture)
+
     def finish(self) -> None:
+        """When what is to be kept is kept: nothing is left to resume."""
         self._write(finished=True)
 
     def _plain(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidlang.core import BadInput, FeatureKey, FeatureRecipe, MissingFeatures, Progress
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
@@ -22,6 +23,7 @@ from vidlang.workflows.extract import ExtractOptions, extract_videos, find_input
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
+    from vidlang.methods.tca.data import TrainingSet
     from vidlang.workflows.train_tca import TrainTcaOptions
 
 LABEL_PAIRS = 20
@@ -220,6 +222,22 @@ def split_sources(material: Material, options: TrainTcaOptions, seed: int) -> Si
     for number, item in enumerate(material.items):
         getattr(sides, side.get(item.source, "train")).add(number)
     return sides
+
+
+def training_set(material: Material, rows: Sequence[NDArray[np.floating]], train: set[int]) -> TrainingSet:
+    """The pairs that train, and all videos that do to be told from; those of one source are never told apart.
+
+    rows: of every item    train: places of those that train
+    """
+    from vidlang.methods.tca.data import TrainingSet
+
+    groups = {source: number for number, source in enumerate(sorted({item.source for item in material.items}))}
+    return TrainingSet(
+        rows,
+        [pair for pair in material.pairs if pair[0] in train],
+        distractors=sorted(train),
+        groups=[groups[item.source] for item in material.items],
+    )
 
 
 def count_sources(items: Sequence[Item], numbers: set[int]) -> int:

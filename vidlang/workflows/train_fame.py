@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from vidlang.core import BadInput, Progress
 from vidlang.datasets.manifest import match_ids, read_manifest
 from vidlang.methods.fame.config import FameConfig, preset
-from vidlang.report.training_curves import Best, curves_png
-from vidlang.store.atomic import write_bytes
-from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry, save_checkpoint
+from vidlang.report.training_curves import Best
+from vidlang.store.checkpoints import ClipCheckpoint, ModelRegistry
 from vidlang.store.workspace import Workspace
 from vidlang.video.files import find_videos
+from vidlang.workflows.runs import processes
 from vidlang.workflows.video_networks import (
     ARCH_PRESETS,
     CURVES,
@@ -28,7 +28,6 @@ from vidlang.workflows.video_networks import (
     TrainFameReport,
     Video,
     batches_of,
-    device_of,
     failures,
     find_network,
     fitted_batches,
@@ -75,18 +74,14 @@ def train_fame(
     Raises:
         BadInput, BadManifest, BadCheckpoint, UnknownName: nothing can be trained; the message says what to change.
     """
-    from vidlang.nn.distributed import process_group
-
     options = options or TrainFameOptions()
-    device = device_of(options.device)
-    with process_group(device) as group:
-        progress = progress if progress is not None and group.rank == 0 else Progress()
+    with processes(options.device, progress) as (group, device, progress):
         start = None if options.init is None else find_network(workspace, options.init)
         config = pretraining_config(options, start)
         videos, notes = unlabelled_videos(paths, options.manifest)
         config, fitted = fitted_batches(config, len(videos), options.changes, group.size)
         notes += [*(start.notes if start else ()), *fitted]
-        return _Pretraining(workspace, options, start, config, videos, str(device), group).train(progress, notes)
+        return _Pretraining(workspace, options, start, config, videos, device, group).train(progress, notes)
 
 
 def pretraining_config(options: TrainFameOptions, start: Network | None = None) -> FameConfig:
@@ -154,9 +149,8 @@ class _Pretraining:
             return None
         name = run.path.name
         trained = self._checkpoint(result, name)
-        save_checkpoint(run.path / "last", replace(trained, state=dict(result.last_state)))
-        picture = curves_png(result.history, CURVES["pretrain"], best=Best(result.best_epoch), title=f"fame {name}")
-        write_bytes(run.path / "curves.png", picture)
+        last = replace(trained, state=dict(result.last_state))
+        run.keep_last(last, result.history, CURVES["pretrain"], Best(result.best_epoch))
         path = ModelRegistry(self.workspace.models_dir).register(trained, name=name, replace=True)
         run.finish()
         return TrainFameReport(

@@ -24,7 +24,7 @@ from vidlang.workflows.extract_plan import estimated_rows
 from vidlang.workflows.plan import Plan, PlannedItem
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, loadable_name, make_recipe, recipe_in_cache
 from vidlang.workflows.recognize_fame import RecognizeOptions, recognition_config
-from vidlang.workflows.runs import choose_name, runs_folder
+from vidlang.workflows.runs import choose_name, processes, runs_folder
 from vidlang.workflows.tca_material import (
     Item,
     Material,
@@ -34,12 +34,13 @@ from vidlang.workflows.tca_material import (
     material_of_labels,
     material_of_pairs,
     split_sources,
+    training_set,
 )
 from vidlang.workflows.train_fame import TrainFameOptions, pretraining_config, unlabelled_videos
 from vidlang.workflows.train_tca import TrainTcaOptions
 from vidlang.workflows.train_vadclip import TrainOptions
 from vidlang.workflows.train_wtal import ABLATIONS, TrainWtalOptions
-from vidlang.workflows.video_networks import device_of, find_network, fitted_batches, labelled_videos, steps_per_epoch
+from vidlang.workflows.video_networks import find_network, fitted_batches, labelled_videos, steps_per_epoch
 
 Parts = Mapping[str, Sequence[Label]]
 """What is done with videos (train, validate, test) → these videos."""
@@ -111,7 +112,7 @@ def plan_tca(
     Raises:
         BadInput, BadManifest, MissingFeatures, UnknownName: as the training would.
     """
-    from vidlang.methods.tca.data import TrainingSet, epoch_batches, epoch_random
+    from vidlang.methods.tca.data import epoch_batches, epoch_random
 
     options, changes = options or TrainTcaOptions(), changes or RecipeChanges()
     config = tca_preset(options.preset, **options.changes)
@@ -127,13 +128,8 @@ def plan_tca(
     else:
         material = (material_of_pairs if kind == "pairs" else material_of_labels)(cache, recipe, options)
     sides = split_sources(material, options, config.seed)
-    groups = {source: number for number, source in enumerate(sorted({item.source for item in material.items}))}
-    learned = TrainingSet(
-        [np.zeros((1, 1))] * len(material.items),  # only how many there are is looked at
-        [pair for pair in material.pairs if pair[0] in sides.train],
-        distractors=sorted(sides.train),
-        groups=[groups[item.source] for item in material.items],
-    )
+    none = [np.zeros((1, 1))] * len(material.items)  # only how many there are is looked at
+    learned = training_set(material, none, sides.train)
     batches = len(epoch_batches(len(learned), config, epoch_random(config.seed, 0)))
     steps = config.epochs * batches
     counts = [count_sources(material.items, side) for side in sides]
@@ -221,10 +217,8 @@ def plan_fame(
     Raises:
         BadInput, BadManifest, BadCheckpoint, UnknownName: as the training would.
     """
-    from vidlang.nn.distributed import process_group
-
     options = options or TrainFameOptions()
-    with process_group(device_of(options.device)) as group:
+    with processes(options.device, None) as (group, _, _):
         plan = _plan_fame(paths, workspace, options, group.size)
         return plan if group.rank == 0 else None
 

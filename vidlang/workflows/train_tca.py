@@ -4,8 +4,8 @@ Positives come from one of three places: edited copies that are made of the user
 list of pairs, or classes. Videos are split by source: some train, some choose the epoch, some are only measured at the
 end, before and after training.
 
-A run writes ``results/train/tca/<name>/``: ``run.json``, ``log.jsonl``, ``curves.png``, ``state/``, ``last/``
-(``runs`` describes them). Features of edited copies stay in ``copies/`` in the workspace.
+A run writes ``results/train/tca/<name>/`` (``runs`` describes it). Features of edited copies stay in ``copies/`` in the
+workspace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,8 @@ from vidlang.methods.tca.config import TcaConfig, preset
 from vidlang.methods.tca.informative import unit
 from vidlang.methods.tca.whitening import fit_within_groups
 from vidlang.metrics.retrieval import TaskScores, evaluate
-from vidlang.report.training_curves import Best, CurvePanel, curves_png
-from vidlang.store.atomic import write_bytes
-from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
+from vidlang.report.training_curves import Best, CurvePanel
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.embedding import Embedding, WhiteningPlan, blank_rows, fit_whitening, whitening_input
@@ -42,12 +41,13 @@ from vidlang.workflows.tca_material import (
     material_of_labels,
     material_of_pairs,
     split_sources,
+    training_set,
 )
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.tca.predict import Embedder, PlainEmbedder
-    from vidlang.methods.tca.train import TrainResult
+    from vidlang.methods.tca.train import TcaResult
     from vidlang.methods.tca.whitening import Whitening
     from vidlang.nn.distributed import Group
 
@@ -180,36 +180,18 @@ def _train(
     return run.train(progress)
 
 
-class _Rows(Sequence[Array]):
-    """Rows of all items, prepared; from memory where all fit, else from the cache, those asked for last kept."""
+def _prepared(items: Sequence[Item], embedding: Embedding, width: int, memory: int) -> Sequence[Array]:
+    """Rows of all items as the network takes them; what is more than ``memory`` bytes is read as it is needed."""
+    from vidlang.nn.stream import StreamedRows
 
-    def __init__(self, items: Sequence[Item], embedding: Embedding, width: int, memory: int) -> None:
-        """memory: bytes of rows that may be kept"""
-        from vidlang.nn.stream import StreamedRows
-
-        self.items, self.embedding = items, embedding
-        lengths, most_rows = [item.num_rows for item in items], memory // (4 * width)
-        self.kept: Sequence[Array] = (
-            [self._read(item) for item in items]
-            if sum(lengths) <= most_rows
-            else StreamedRows([[length] for length in lengths], lambda i: [self._read(items[i])], max(1, most_rows))
-        )
-
-    def _read(self, item: Item) -> Array:
-        values, whitening = _telling(self.embedding, item), self.embedding.whitening
+    def read(number: int) -> Array:
+        values, whitening = _telling(embedding, items[number]), embedding.whitening
         return whitening.apply(values) if whitening is not None else unit(values)
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @overload
-    def __getitem__(self, index: int) -> Array: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Array]: ...
-    def __getitem__(self, index: int | slice) -> Array | list[Array]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.kept[index]
+    lengths, most_rows = [item.num_rows for item in items], memory // (4 * width)
+    if sum(lengths) <= most_rows:
+        return [read(number) for number in range(len(items))]
+    return StreamedRows([[length] for length in lengths], lambda number: [read(number)], max(1, most_rows))
 
 
 def _telling(embedding: Embedding, item: Item) -> Array:
@@ -234,7 +216,6 @@ class _Run:
     group: Group
 
     def train(self, progress: Progress) -> TrainTcaReport:
-        from vidlang.methods.tca.data import TrainingSet
         from vidlang.methods.tca.predict import Embedder
         from vidlang.methods.tca.train import fit
 
@@ -242,14 +223,8 @@ class _Run:
         plain = self._preparation(train, progress)
         embedding = self._learned_whitening(plain, train)
         width = embedding.whitening.width_out if embedding.whitening else self._width()
-        rows = _Rows(self.material.items, embedding, width, memory_for_rows(self.options.memory))
-        groups = {source: number for number, source in enumerate(sorted({i.source for i in self.material.items}))}
-        videos = TrainingSet(
-            rows,
-            [pair for pair in self.material.pairs if pair[0] in train],
-            distractors=sorted(train),
-            groups=[groups[item.source] for item in self.material.items],
-        )
+        rows = _prepared(self.material.items, embedding, width, memory_for_rows(self.options.memory))
+        videos = training_set(self.material, rows, train)
         run = RunFolder(runs_folder(self.workspace, "tca") / self.name, self._facts(validation, test))
         resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
         judged = _Judge(self.material.items, rows, sorted(validation))
@@ -272,7 +247,7 @@ class _Run:
     def _report(
         self,
         run: RunFolder,
-        result: TrainResult,
+        result: TcaResult,
         split: tuple[set[int], set[int], set[int]],
         plain: Embedding,
         embedding: Embedding,
@@ -288,10 +263,8 @@ class _Run:
         after = tested.metrics(trained)
         best = self._checkpoint(result.state, embedding.whitening, width, after, result.best_epoch)
         last = self._checkpoint(result.last_state, embedding.whitening, width, {}, self.config.epochs)
-        save_checkpoint(run.path / "last", last)
         chosen = Best(result.best_epoch, self.config.select_metric if validation else None)
-        picture = curves_png(result.history, PANELS, best=chosen, title=f"tca {self.name}")
-        write_bytes(run.path / "curves.png", picture)
+        run.keep_last(last, result.history, PANELS, chosen)
         path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
         run.finish()
         return TrainTcaReport(
@@ -350,7 +323,7 @@ class _Run:
         from vidlang.methods.tca.predict import PlainEmbedder
 
         width = plain.whitening.width_out if plain.whitening else self._width()
-        rows = _Rows(self.material.items, plain, width, memory_for_rows(self.options.memory))
+        rows = _prepared(self.material.items, plain, width, memory_for_rows(self.options.memory))
         return _Judge(self.material.items, rows, held_out).metrics(PlainEmbedder(width))
 
     def _width(self) -> int:
@@ -441,7 +414,7 @@ class _Judge:
     """Retrieval among held-out videos and all that train: every held-out video asks for the others of its source."""
 
     items: Sequence[Item]
-    rows: _Rows
+    rows: Sequence[Array]
     held_out: Sequence[int]
 
     def metrics(self, embedder: Embedder | PlainEmbedder) -> dict[str, float]:

@@ -1,8 +1,6 @@
 """Labels and cached features to a trained VadCLIP checkpoint.
 
-A run writes ``results/train/vadclip/<name>/``: ``run.json`` (what was asked for, which videos train and which
-validate), ``log.jsonl`` (one line per epoch), ``curves.png``, ``state/`` (all that going on needs), ``last/`` (the last
-epoch as a checkpoint). The best epoch goes into the model registry.
+A run writes ``results/train/vadclip/<name>/`` (``runs`` describes it); the best epoch goes into the model registry.
 """
 
 from __future__ import annotations
@@ -23,22 +21,21 @@ from vidlang.core import (
     FeatureRecipe,
     Features,
     Label,
-    MissingFeatures,
     Progress,
     Scores,
 )
 from vidlang.core.digits import share
 from vidlang.datasets.manifest import class_names as classes_of
-from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
+from vidlang.datasets.manifest import split_by_video
 from vidlang.methods.base import TextEncoder
 from vidlang.methods.vadclip.config import PRESET_PROMPTS, VadClipConfig, preset
 from vidlang.metrics.anomaly import measure
 from vidlang.metrics.threshold import best_threshold
-from vidlang.report.training_curves import Best, CurvePanel, curves_png
-from vidlang.store.atomic import write_bytes
-from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
+from vidlang.report.training_curves import Best, CurvePanel
+from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.chosen import labels_to_learn
 from vidlang.workflows.recipe import RecipeChanges, encoder_loader, loadable_name, make_recipe, recipe_in_cache
 from vidlang.workflows.runs import Again, RunFolder, choose_name, memory_for_rows, processes, runs_folder
 
@@ -185,7 +182,7 @@ def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) ->
     """Labels, classes, split and config."""
     known = sorted(entry.key.video_id for entry in cache.entries(recipe))
     notes: list[str] = []
-    labels = _labels(options, known, notes)
+    labels = labels_to_learn(options.manifest, known, notes)
     config = preset(options.preset, **options.changes)
     published = PRESET_PROMPTS.get(options.preset)
     if published is None:
@@ -218,28 +215,6 @@ def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainOptions) ->
     if not validation:
         measured_on = "training videos"
     return Decided(recipe, config, names, prompts, tuple(train), tuple(validation), measured_on, tuple(notes))
-
-
-def _labels(options: TrainOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
-    """Labels of cached videos, from the manifest or from folders; what has none is named in the notes."""
-    if options.manifest is None:
-        labels = labels_from_folders(known, allow_unlabelled=True)
-        bare = [video_id for video_id in known if video_id not in {label.video_id for label in labels}]
-        if bare:
-            notes.append(f"{len(bare)} cached videos lie in no class folder and are left out, such as {bare[0]}")
-        if not labels:
-            raise BadManifest(
-                "No cached video lies in a class folder, so none has a label. Extract a folder of class folders "
-                "(videos/<class>/x.mp4), or give --manifest labels.csv."
-            )
-        return labels
-    missing: list[str] = []
-    labels = match_ids(read_manifest(options.manifest), known, missing=missing)
-    if missing:
-        notes.append(f"{len(missing)} videos of {options.manifest} are not in the cache, such as {missing[0]}")
-    if not labels:
-        raise MissingFeatures(f"No video of {options.manifest} is in the cache. Run: vidlang extract videos/")
-    return labels
 
 
 def check_heads(config: VadClipConfig, dim: int, encoder_name: str) -> None:
@@ -342,18 +317,16 @@ class _Run:
         branch, thresholds = self._choose(metrics, scores, truth)
         best = self._checkpoint(result.state, videos.prompts, metrics, branch, thresholds, result.best_epoch)
         last = self._checkpoint(result.last_state, videos.prompts, {}, branch, thresholds, plan.config.epochs)
-        save_checkpoint(self.folder / "last", last)
         selected_on = DRAWN_AS.get(plan.config.select_metric, plan.config.select_metric)
         chosen = Best(result.best_epoch, selected_on if plan.validation else None)
-        picture = curves_png(result.history, PANELS, best=chosen, title=f"vadclip {self.name}")
-        write_bytes(self.folder / "curves.png", picture)
-        run.finish()
+        run.keep_last(last, result.history, PANELS, chosen)
         registry = ModelRegistry(self.workspace.models_dir)
 
         def register() -> Path:
             return registry.register(best, name=self.name, replace=True)
 
         path = register()
+        run.finish()
         selected = metrics.get(f"auc_{branch}", 0.0)
         line = (
             f"{self.name}: best epoch {result.best_epoch} of {plan.config.epochs}, seed {plan.config.seed}, "

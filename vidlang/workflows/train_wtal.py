@@ -28,15 +28,16 @@ from vidlang.core import (
     MissingFeatures,
     Progress,
 )
-from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest, split_by_video
+from vidlang.datasets.manifest import split_by_video
 from vidlang.methods.wtal.config import WtalConfig, preset
 from vidlang.methods.wtal.proposals import ProposalOptions, proposal_options
 from vidlang.metrics.localization import FrameIou, Undecided, evaluate, frame_iou, mean_frame_iou, true_rows
-from vidlang.report.training_curves import Best, CurvePanel, curves_png
-from vidlang.store.atomic import write_bytes, write_text
+from vidlang.report.training_curves import Best, CurvePanel
+from vidlang.store.atomic import write_text
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry, save_checkpoint
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
+from vidlang.workflows.chosen import labels_to_learn
 from vidlang.workflows.localize import SecondFeatures, curves_of, detections_of
 from vidlang.workflows.recipe import (
     RecipeChanges,
@@ -51,7 +52,7 @@ from vidlang.workflows.runs import RunFolder, choose_name, processes, runs_folde
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
     from vidlang.methods.wtal.predict import Predictor, ZeroShotPredictor
-    from vidlang.methods.wtal.train import EpochReport, TrainResult
+    from vidlang.methods.wtal.train import WtalEpochReport, WtalResult
     from vidlang.nn.distributed import Group
     from vidlang.nn.fit import TrainState
 
@@ -213,7 +214,7 @@ def decide(cache: FeatureCache, recipe: FeatureRecipe, options: TrainWtalOptions
     """Labels, classes, split and config."""
     known = sorted(key.video_id for key in cache.keys(recipe))
     notes: list[str] = []
-    labels = _labels(options, known, notes)
+    labels = labels_to_learn(options.manifest, known, notes)
     found = {name for label in labels for name in label.classes}
     normal = options.normal or next((name for name in sorted(found) if name.casefold() == "normal"), None)
     if options.normal is not None and normal not in found:
@@ -251,24 +252,6 @@ def _in_seconds(labels: list[Label], notes: list[str]) -> list[Label]:
         "with it: give start and end in seconds"
     )
     return [replace(label, segments=(), timed=False) for label in labels]
-
-
-def _labels(options: TrainWtalOptions, known: Sequence[str], notes: list[str]) -> list[Label]:
-    if options.manifest is None:
-        labels = labels_from_folders(known, allow_unlabelled=True)
-        if not labels:
-            raise BadManifest(
-                "No cached video lies in a class folder, so none has a label. Extract a folder of class folders "
-                "(videos/<class>/x.mp4), or give --manifest labels.csv."
-            )
-        return labels
-    missing: list[str] = []
-    labels = match_ids(read_manifest(options.manifest), known, missing=missing)
-    if missing:
-        notes.append(f"{len(missing)} videos of {options.manifest} are not in the cache, such as {missing[0]}")
-    if not labels:
-        raise MissingFeatures(f"No video of {options.manifest} is in the cache. Run: vidlang extract videos/")
-    return labels
 
 
 def _second_recipe(cache: FeatureCache, name: str | None) -> FeatureRecipe:
@@ -324,7 +307,7 @@ class _Run:
         resume = self.group.from_first(lambda: run.open(resume=self.options.resume))
         quality = PseudoLabelLog(run.path / "pseudo_labels.jsonl", resume.epoch if resume else 0)
 
-        def on_epoch(report: EpochReport) -> None:
+        def on_epoch(report: WtalEpochReport) -> None:
             if self.group.rank == 0:
                 quality.add(report, self._agreement(report.pseudo_labels))  # first: what is kept has its line
                 run.keep(report.train_state)
@@ -348,7 +331,7 @@ class _Run:
         return self.group.from_first(lambda: self._report(run, result, videos.prompts, quality, progress))
 
     def _report(
-        self, run: RunFolder, result: TrainResult, prompts: Sequence[str], quality: PseudoLabelLog, progress: Progress
+        self, run: RunFolder, result: WtalResult, prompts: Sequence[str], quality: PseudoLabelLog, progress: Progress
     ) -> TrainWtalReport:
         """Measures and registers what was trained."""
         from vidlang.methods.wtal.predict import Predictor
@@ -360,10 +343,8 @@ class _Run:
         judged = [label for label in plan.test or plan.validation if label.segments or label.classes]
         table = self._table(trained, judged, progress) if any(label.segments for label in judged) else ()
         best = self._checkpoint(result, result.state, prompts, table)
-        save_checkpoint(run.path / "last", self._checkpoint(result, result.last_state, prompts, ()))
         chosen = Best(result.best_epoch, plan.config.select_metric if plan.validation else None)
-        picture = curves_png(result.history, PANELS, best=chosen, title=f"wtal {self.name}")
-        write_bytes(run.path / "curves.png", picture)
+        run.keep_last(self._checkpoint(result, result.last_state, prompts, ()), result.history, PANELS, chosen)
         if self.title in ("", FULL):
             path = ModelRegistry(self.workspace.models_dir).register(best, name=self.name, replace=True)
         else:
@@ -444,7 +425,7 @@ class _Run:
         return [*(at[threshold] for threshold in TABLE), average], mean_frame_iou(ious)
 
     def _checkpoint(
-        self, result: TrainResult, state: Mapping[str, Any], prompts: Sequence[str], table: Sequence[Sequence[object]]
+        self, result: WtalResult, state: Mapping[str, Any], prompts: Sequence[str], table: Sequence[Sequence[object]]
     ) -> Checkpoint:
         metrics = {str(row[0]): float(row[5]) for row in table}  # type: ignore[arg-type]
         second = self.plan.second
@@ -480,7 +461,7 @@ class _Run:
             "validation": [label.video_id for label in plan.validation],
         }
 
-    def _summary(self, result: TrainResult) -> tuple[str, ...]:
+    def _summary(self, result: WtalResult) -> tuple[str, ...]:
         plan = self.plan
         parts = [f"{len(plan.train)} videos"]
         parts += [f"validated on {len(plan.validation)}"] if plan.validation else []
@@ -505,7 +486,7 @@ class PseudoLabelLog:
             lines = path.read_text(encoding="utf-8").splitlines()
             self.rows = [row for row in map(json.loads, lines) if row["epoch"] <= epoch]
 
-    def add(self, report: EpochReport, agreement: Mapping[str, Mapping[str, FrameIou]]) -> None:
+    def add(self, report: WtalEpochReport, agreement: Mapping[str, Mapping[str, FrameIou]]) -> None:
         """Writes nothing where there is nothing to compare with."""
         for branch, by_treatment in agreement.items():
             shares = {

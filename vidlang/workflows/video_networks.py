@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,10 +26,8 @@ from vidlang.methods.fame.config import (
 from vidlang.report.training_curves import CurvePanel
 from vidlang.store.checkpoints import (
     FACTS,
-    STATE,
     WEIGHTS,
     ModelRegistry,
-    load_train_state,
     read_torch_state,
 )
 from vidlang.store.video_backbones import ClipRecipe
@@ -442,17 +439,9 @@ def steps_per_epoch(config: Any, num_videos: int) -> int:
 
 def device_of(name: str) -> torch.device:
     """Where this process computes; under ``torchrun`` each takes the GPU of its number."""
-    import torch
+    from vidlang.nn.distributed import own_device
 
-    from vidlang.nn.device import choose_device
-    from vidlang.nn.distributed import local_rank
-
-    device = choose_device(name)
-    if device.type != "cuda" or device.index is not None or "LOCAL_RANK" not in os.environ:
-        return device
-    own = torch.device("cuda", local_rank())
-    torch.cuda.set_device(own)  # a barrier of nccl runs on the current device
-    return own
+    return own_device(name)
 
 
 def open_run(
@@ -463,18 +452,10 @@ def open_run(
     Raises:
         BadInput: the name is taken, there is nothing to resume, or it was started in another way.
     """
-    if group.rank == 0:
-        run = RunFolder(runs_folder(workspace, METHOD) / choose_name(workspace, METHOD, name, resume), facts)
-        state = run.open(resume=resume)
-        group.barrier()
-        return run, state
-    folder = runs_folder(workspace, METHOD) / choose_name(workspace, METHOD, name, True) / "state" if resume else None
-    group.barrier()
-    if folder is None or not (folder / STATE).is_file():
-        return None, None
-    from vidlang.nn.fit import TrainState
-
-    return None, TrainState.from_parts(*load_train_state(folder))
+    chosen = group.from_first(lambda: choose_name(workspace, METHOD, name, resume))
+    run = RunFolder(runs_folder(workspace, METHOD) / chosen, facts)
+    state = group.from_first(lambda: run.open(resume=resume))
+    return (run if group.rank == 0 else None), state
 
 
 @dataclass(frozen=True)
