@@ -10,7 +10,7 @@ import pytest
 import torch
 from stand_ins import DIM, ColourEncoder, put_seconds, recipe_of, unit_rows
 
-from vidlang.core import BadInput, EncoderUnavailable, FeatureKey, MissingFeatures, UnknownName
+from vidlang.core import BadInput, DamagedEntry, EncoderUnavailable, FeatureKey, MissingFeatures, UnknownName
 from vidlang.methods.tca.config import TcaConfig
 from vidlang.methods.tca.model import new_encoder
 from vidlang.methods.tca.whitening import fit
@@ -34,6 +34,7 @@ from vidlang.workflows.gallery import (
     index_infos,
     open_approximate,
     open_gallery,
+    plan_gallery,
     read_whitening,
     whitening_path,
 )
@@ -480,6 +481,22 @@ def test_features_whose_encoder_is_not_here_are_searched_all_the_same(workspace,
     assert any("Blank frames are not told from others" in message for message in notes.messages)
     notes.messages.clear()
     assert counts(open_gallery(workspace, progress=notes)[1]) == (0, 0, 0, 0)
+
+
+def test_what_lies_in_a_pack_that_does_not_open_stays_in_the_index(workspace, cache):
+    fill(cache, ["a.mp4", "b.mp4"])
+    cache.pack_shards(cache.root, 1)
+    for key in list(cache):
+        cache.remove(key)
+    fill(cache, ["c.mp4"])
+    assert len(open_gallery(workspace, KEEP)[0].index) == 3
+    [pack] = cache.root.glob("shard-*")
+    pack.write_bytes(pack.read_bytes()[:1000])
+    for wish in ({"prune": True}, {"rebuild": True}):
+        for ask in (plan_gallery, open_gallery):
+            with pytest.raises(DamagedEntry, match=pack.name):
+                ask(workspace, KEEP, **wish)
+    assert len(open_gallery(workspace, KEEP)[0].index) == 3
 
 
 def test_features_of_an_encoder_that_nobody_knows_are_searched(tmp_path, cache):

@@ -183,6 +183,7 @@ def open_gallery(
     Raises:
         MissingFeatures: the cache has no videos of the recipe, and the index none either.
         BadInput, UnknownName, BadCheckpoint: options that fit nothing.
+        DamagedEntry: a pack of the cache does not open, and what the index has of it would be removed.
     """
     place, encoder_name = _place_of(
         workspace, options or GalleryOptions(), changes or RecipeChanges(), progress or Progress()
@@ -346,6 +347,8 @@ class _Place:
         if there and not rebuild:
             self.index = VideoIndex.open(self.folder)
             why = self._outgrown(stamps)
+        if there and (why is not None or prune):
+            self._check_packs()
         if why is not None or not there:
             self._check_there(stamps)  # nothing is deleted that could not be built again
             spec, arrays = self._beginning(stamps)  # may fail, or take long enough to be interrupted
@@ -386,6 +389,8 @@ class _Place:
         if not anew:
             self.index = VideoIndex.open(self.folder)
             anew = self._outgrown(stamps) is not None
+        if VideoIndex.exists(self.folder) and (anew or prune):
+            self._check_packs()
         if anew:
             self._check_there(stamps)
             fresh = set(stamps)
@@ -403,6 +408,11 @@ class _Place:
             items,
             {"folder": str(self.folder), "rebuilt": anew, **counts},
         )
+
+    def _check_packs(self) -> None:
+        """Entries of a pack that does not open look as if they were gone; what the index has of them would be lost."""
+        if damaged := self.cache.damaged_packs():
+            raise DamagedEntry(damaged[0][1])
 
     def _check_there(self, stamps: Mapping[str, str]) -> None:
         if not stamps:
