@@ -70,16 +70,17 @@ def list_entries(cache: FeatureCache, patterns: Sequence[str], fingerprint: str 
             "made_with": dict(entry.made_with),
         }
         for entry in entries
-        if _matches(entry.key.video_id, patterns)
+        if matches(entry.key.video_id, patterns)
     ]
 
 
 def find_keys(cache: FeatureCache, patterns: Sequence[str], fingerprint: str | None = None) -> list[FeatureKey]:
     """Keys whose video id matches one of the patterns."""
-    return [key for key in cache.keys(find_recipe(cache, fingerprint)) if _matches(key.video_id, patterns)]
+    return [key for key in cache.keys(find_recipe(cache, fingerprint)) if matches(key.video_id, patterns)]
 
 
-def _matches(video_id: str, patterns: Sequence[str]) -> bool:
+def matches(video_id: str, patterns: Sequence[str]) -> bool:
+    """Whether an id is one of these, or fits one of them as a pattern."""
     return any(video_id == pattern or fnmatchcase(video_id, pattern) for pattern in patterns)
 
 
@@ -138,6 +139,21 @@ def compare_with_npy(
     }
 
 
+def files_to_import(
+    paths: Sequence[Path], flow: Sequence[Path], times: Path | None, video: str | None
+) -> dict[str, list[Path]]:
+    """Files by the id that their video is kept under.
+
+    Raises:
+        BadInput: nothing to import, or ``times`` or ``video`` for several videos.
+    """
+    groups = find_npy(paths, flow)
+    if len(groups) > 1 and (times is not None or video is not None):
+        option = "--times" if video is None else "--video"
+        raise BadInput(f"{option} is for one video, but {len(groups)} were found. Import them one by one.")
+    return groups if video is None else dict(zip([video], groups.values(), strict=True))
+
+
 def import_npy(
     cache: FeatureCache,
     paths: Sequence[Path],
@@ -162,12 +178,7 @@ def import_npy(
         BadInput: nothing to import, or ``times`` or ``video`` for several videos.
     """
     outcomes = []
-    groups = find_npy(paths, flow)
-    if len(groups) > 1 and (times is not None or video is not None):
-        option = "--times" if video is None else "--video"
-        raise BadInput(f"{option} is for one video, but {len(groups)} were found. Import them one by one.")
-    if video is not None:
-        groups = dict(zip([video], groups.values(), strict=True))
+    groups = files_to_import(paths, flow, times, video)
     with progress.task("import", total=len(groups), unit="video") as task:
         for video_id, files in groups.items():
             try:

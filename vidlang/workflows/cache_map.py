@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +27,7 @@ from vidlang.report.web import video_source
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
-from vidlang.workflows.cache import find_recipe
+from vidlang.workflows.cache import find_recipe, matches
 from vidlang.workflows.chosen import honesty
 from vidlang.workflows.gallery import Gallery, GalleryOptions, open_gallery
 from vidlang.workflows.page_parts import made_by_facts, stills_of
@@ -193,7 +192,7 @@ def _wanted(counts: Mapping[str, int], options: MapOptions) -> dict[str, int]:
     patterns = options.patterns
     if not patterns:
         return dict(counts)
-    found = {i: n for i, n in counts.items() if any(i == p or fnmatchcase(i, p) for p in patterns)}
+    found = {i: n for i, n in counts.items() if matches(i, patterns)}
     if not found:
         raise MissingFeatures(f"No cached video matches {' '.join(patterns)}. vidlang cache list '*' shows them.")
     return found

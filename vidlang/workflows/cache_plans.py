@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vidlang.core import BadInput, VidlangError
 from vidlang.store.feature_cache import CacheEntry, FeatureCache
-from vidlang.store.npy import Stamps, find_npy, read_npy_features
-from vidlang.workflows.cache import find_keys, find_recipe
+from vidlang.store.npy import Stamps, read_npy_features
+from vidlang.workflows.cache import files_to_import, find_keys, find_recipe
 from vidlang.workflows.plan import Plan, PlannedItem
 
 
@@ -51,14 +51,8 @@ def plan_import(
     Raises:
         BadInput: nothing to import, or ``times`` or ``video`` for several videos.
     """
-    groups = find_npy(paths, flow)
-    if len(groups) > 1 and (times is not None or video is not None):
-        option = "--times" if video is None else "--video"
-        raise BadInput(f"{option} is for one video, but {len(groups)} were found. Import them one by one.")
-    if video is not None:
-        groups = dict(zip([video], groups.values(), strict=True))
     items, num_bytes = [], 0
-    for video_id, files in groups.items():
+    for video_id, files in files_to_import(paths, flow, times, video).items():
         try:
             features = read_npy_features(
                 video_id,

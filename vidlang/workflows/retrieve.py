@@ -45,6 +45,7 @@ from vidlang.store.workspace import Workspace
 from vidlang.video.frames_reader import read_image
 from vidlang.video.reader import IMAGE_EXTENSIONS, identify
 from vidlang.video.shot_borders import ShotBorders
+from vidlang.workflows.cache import matches
 from vidlang.workflows.chosen import honesty, picture_path
 from vidlang.workflows.embedding import Embedded
 from vidlang.workflows.extract import ExtractOptions, extract_videos, find_inputs, is_there
@@ -399,7 +400,7 @@ def complete_similarities(
 
 def _cached_queries(gallery: Gallery, searcher: Searcher, patterns: Sequence[str]) -> list[_Query]:
     ids = gallery.index.ids
-    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
+    found = [i for i in ids if matches(i, patterns)]
     if not found:
         raise BadInput(f"No video of the gallery matches {' '.join(patterns)}. vidlang cache list '*' shows them.")
     return [_Query(i, searcher.embedded(gallery.index.position(i)), frozenset({i})) for i in found]
