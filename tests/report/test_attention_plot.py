@@ -7,7 +7,7 @@ import pytest
 from read_back import NAMES, pixels_of, where
 
 from vidlang.report.attention import attention_plot
-from vidlang.report.timeline import CURVE_COLORS
+from vidlang.report.drawing import CURVE_COLORS
 
 
 def even(layers: int, heads: int, rows: int) -> np.ndarray:

@@ -10,9 +10,9 @@ import pytest
 from read_back import NAMES, pixels_of, where
 from read_page import Page
 
+from vidlang.report.drawing import CURVE_COLORS
 from vidlang.report.map_page import MapPage, map_page
 from vidlang.report.map_plot import MapPoints, file_kind, map_plot
-from vidlang.report.timeline import CURVE_COLORS
 
 EVIL = "<img src=x onerror=alert(1)>.mp4"
 

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 
+from vidlang.report.drawing import CURVE_COLORS
 from vidlang.report.kernels import DrawnLayer, _short_names, kernels_png
 from vidlang.report.masks import (
     GROUND,
@@ -20,7 +21,6 @@ from vidlang.report.masks import (
     over_mask,
     sheet_png,
 )
-from vidlang.report.timeline import CURVE_COLORS
 
 
 def block(height: int, width: int, rows: slice, columns: slice) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from read_back import NAMES, match, pixels_of, span, where
 
+from vidlang.report.drawing import CURVE_COLORS
 from vidlang.report.matches import MAX_HITS, matches_png
-from vidlang.report.timeline import CURVE_COLORS
 
 BLUE, ORANGE = CURVE_COLORS[:2]
 BAR = "#DDDDDD"

@@ -9,17 +9,8 @@ import pytest
 from vidlang.core.results import Detection, Scores
 from vidlang.core.segments import Segment
 from vidlang.core.video import VideoInfo
-from vidlang.report.timeline import (
-    clock,
-    place_events,
-    reduce_rows,
-    shorten,
-    stairs,
-    tick_step,
-    timeline_png,
-    top_classes,
-    visible,
-)
+from vidlang.report.drawing import clock, reduce_rows, shorten, stairs, tick_step, visible
+from vidlang.report.timeline import place_events, timeline_png, top_classes
 
 
 def scores_of(anomaly, *, video_id="v.mp4", step=0.64, class_names=("normal", "fire", "fall")):

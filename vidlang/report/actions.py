@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidlang.core.results import Detection
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import Form, as_picture, clock, clock_unit, picture_style, reduce_rows, shorten, time_ticks
+from vidlang.report.drawing import Form, as_picture, clock, clock_unit, picture_style, reduce_rows, shorten, time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import (
+from vidlang.report.drawing import (
     CURVE_COLORS,
     THRESHOLD_COLOR,
     WIDTH,

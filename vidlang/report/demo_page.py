@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import WIDTH, as_png, picture_style, shorten
+from vidlang.report.drawing import WIDTH, as_png, picture_style, shorten
 from vidlang.report.web import PageTable, render_page
 
 GAP = 0.08

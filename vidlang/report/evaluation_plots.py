@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import (
+from vidlang.report.drawing import (
     CURVE_COLORS,
     LINE_STYLES,
     THRESHOLD_COLOR,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.masks import HEAT, LUMA, heat
-from vidlang.report.timeline import (
+from vidlang.report.drawing import (
     CURVE_COLOR,
     THIN_COLORS,
     WIDTH,
@@ -22,6 +21,7 @@ from vidlang.report.timeline import (
     stairs,
     tick_step,
 )
+from vidlang.report.masks import HEAT, LUMA, heat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import CURVE_COLORS, WIDTH, as_png, picture_style, shorten
+from vidlang.report.drawing import CURVE_COLORS, WIDTH, as_png, picture_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import CURVE_COLORS, Form, as_picture, picture_style, shorten
+from vidlang.report.drawing import CURVE_COLORS, Form, as_picture, picture_style, shorten
 
 MARKERS = "os^DvPX"
 """Shapes: the second lap through the colours has another one, so that no two of the first 56 labels look alike."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.report.timeline import WIDTH, as_png, clock, picture_style, shorten
+from vidlang.report.drawing import WIDTH, as_png, clock, picture_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

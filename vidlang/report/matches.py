@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import (
+from vidlang.report.drawing import (
     CURVE_COLORS,
     WIDTH,
     as_png,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidlang.core.results import Detection, Scores
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import EVENT_COLORS, FONTS, colors_by_name, reduce_rows, shorten, visible
+from vidlang.report.drawing import EVENT_COLORS, FONTS, colors_by_name, reduce_rows, shorten, visible
 from vidlang.report.web import clock
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vidlang.report.drawing import WIDTH, as_picture, clock, clock_unit, picture_style, shorten, time_ticks
 from vidlang.report.matches import Segments
-from vidlang.report.timeline import WIDTH, as_picture, clock, clock_unit, picture_style, shorten, time_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

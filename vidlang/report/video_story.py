@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidlang.core.segments import Segment
-from vidlang.report.timeline import colors_by_name, reduce_rows, tick_step, time_ticks
+from vidlang.report.drawing import colors_by_name, reduce_rows, tick_step, time_ticks
 from vidlang.report.video_story_template import TEMPLATE
 from vidlang.report.web import clock, render_page
 
