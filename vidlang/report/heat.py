@@ -19,7 +19,7 @@ from vidlang.report.drawing import (
     reduce_rows,
     shorten,
     stairs,
-    tick_step,
+    time_ticks,
 )
 from vidlang.report.masks import HEAT, LUMA, heat
 
@@ -183,8 +183,7 @@ def _draw_curve(
 
 def _time_axis(axis: Axes, begin: float, end: float) -> None:
     length = max(end - begin, 1e-3)
-    step = tick_step(length)
-    ticks = np.arange(np.ceil(begin / step - 1e-9), np.floor((begin + length) / step + 1e-9) + 1) * step + 0.0
+    ticks = time_ticks(begin, begin + length)
     axis.set_xlim(begin, begin + length)
     axis.set_xticks(ticks, [clock(tick, length) for tick in ticks])
     axis.set_xlabel(f"time ({clock_unit(length)})")
