@@ -1,19 +1,12 @@
-"""The edits that people make to videos before they show them again: copies whose every second is known.
-
-An edit takes frames in and gives frames out, each with the time that it is shown on the copy's presentation clock and
-the seconds of the source that it shows, so one pass in constant memory writes the copy and knows which of its seconds
-show which seconds of the source. Frame rates may vary on the way; the copy is written at a constant one, by time.
-"""
+"""The kinds of edits: frames in, frames out, each with the time that it is shown and the seconds that it shows."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
-import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,20 +20,10 @@ from vidlang.core.segments import Segment
 from vidlang.video.drawn import logo, title_card
 from vidlang.video.reader import open_video
 from vidlang.video.source import Pixels
-from vidlang.video.writer import write_video
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Bars = Literal["letterbox", "pillarbox"]
-Strength = Literal["mild", "strong"]
 Colour = tuple[int, int, int]
-Mapping = tuple[tuple[Segment, Segment], ...]
-
-DEFAULT_CRF = 23
-DEFAULT_RATE = 25.0
-FASTEST_RATE = 60.0
-INSTANT = 0.3
-"""A frame of the copy shows what the clock shows at this share of its interval. The start would be an edge, where
-rounding decides; so would the middle at doubled speed."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +124,7 @@ class Resize(PictureEdit):
 
     def picture(self, pixels: Pixels, number: int) -> Pixels:
         scale = self.short_side / min(pixels.shape[:2])
-        return resized(pixels, (_even(pixels.shape[0] * scale), _even(pixels.shape[1] * scale)))
+        return resized(pixels, (even(pixels.shape[0] * scale), even(pixels.shape[1] * scale)))
 
 
 @dataclass(frozen=True)
@@ -163,7 +146,7 @@ class Crop(PictureEdit):
         return f"crop {self.share:.0%}"
 
     def picture(self, pixels: Pixels, number: int) -> Pixels:
-        height, width = (min(_even(side * self.share), side) for side in pixels.shape[:2])
+        height, width = (min(even(side * self.share), side) for side in pixels.shape[:2])
         top = round((pixels.shape[0] - height) * self.place[0])
         left = round((pixels.shape[1] - width) * self.place[1])
         return pixels[top : top + height, left : left + width]
@@ -195,7 +178,7 @@ class Logo(PictureEdit):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_choice("corner", self.corner, ("top-left", "top-right", "bottom-left", "bottom-right"))
+        check_choice("corner", self.corner, ("top-left", "top-right", "bottom-left", "bottom-right"))
         _check_share("size", self.size)
         _check_share("opacity", self.opacity)
 
@@ -230,7 +213,7 @@ class BlackBars(PictureEdit):
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"share must lie between 0 and 1, got {self.share}")
-        _check_choice("kind", self.kind, ("letterbox", "pillarbox"))
+        check_choice("kind", self.kind, ("letterbox", "pillarbox"))
 
     @property
     def name(self) -> str:
@@ -240,7 +223,7 @@ class BlackBars(PictureEdit):
         axis = 0 if self.kind == "letterbox" else 1
         side = pixels.shape[axis]
         shape = list(pixels.shape)
-        shape[axis] = max(side, _even(side / (1 - self.share)))
+        shape[axis] = max(side, even(side / (1 - self.share)))
         canvas = np.empty(shape, dtype=np.uint8)
         first = (shape[axis] - side) // 2
         along = canvas if axis == 0 else canvas.swapaxes(0, 1)
@@ -455,7 +438,7 @@ class Intro(Edit):
 
     def _before(self, size: tuple[int, int]) -> Iterator[Shown]:
         if self.path is not None:
-            yield from Clip(0.0, self.seconds).edited(_elsewhere(self.path, size))
+            yield from Clip(0.0, self.seconds).edited(elsewhere(self.path, size))
         else:
             yield Shown(0, self.seconds, None, lambda: title_card(size, self.title, self.colour))
 
@@ -484,7 +467,7 @@ class HideIn(Edit):
 
     def edited(self, frames: Iterator[Shown]) -> Iterator[Shown]:
         frames, size = _size_of(frames)
-        host: Iterator[Shown] = _elsewhere(self.path, size)
+        host: Iterator[Shown] = elsewhere(self.path, size)
         if self.length is not None:
             host = Clip(0.0, self.length).edited(host)
         end = shift = 0.0
@@ -500,353 +483,6 @@ class HideIn(Edit):
                 raise BadInput(f"{self.path} lasts {end:.4g} s: no clip can be put at {self.at:.4g} s of it.")
             for inner in frames:
                 yield inner.moved(end)
-
-
-# -- applying them ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EditedCopy:
-    """A copy that was written."""
-
-    path: Path
-    edits: tuple[Edit, ...]
-    mapping: Mapping
-    """Pairs of (seconds of the copy, the seconds of the source that they show), in the copy's order."""
-    duration: float
-    """Seconds of the copy."""
-    frame_rate: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Without the path: what was done, and what shows what."""
-        return {
-            "edits": describe(self.edits),
-            "mapping": [[[a.start, a.end], [b.start, b.end]] for a, b in self.mapping],
-            "duration": self.duration,
-            "frame_rate": self.frame_rate,
-        }
-
-
-def describe(edits: Sequence[Edit]) -> list[dict[str, Any]]:
-    """Kinds and numbers, for JSON."""
-    return [edit.to_dict() for edit in edits]
-
-
-def fingerprint(edits: Sequence[Edit]) -> str:
-    """Eight hex digits; the same only for the same edits in the same order."""
-    text = json.dumps(describe(edits), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-def apply(
-    path: Path,
-    edits: Sequence[Edit],
-    target: Path,
-    frame_rate: float | None = None,
-    *,
-    crf: int = DEFAULT_CRF,
-    preset: str = "veryfast",
-    short_side: int | None = None,
-    image_rate: float | None = None,
-    threads: int = 0,
-) -> EditedCopy:
-    """Writes the edited copy of a video as H.264; edits take place in the order given.
-
-    frame_rate: of the copy; None: the source's average, at most 60.
-    crf: how coarsely the copy is coded; the last ``Reencode`` beats it.
-    preset: of x264; faster ones make larger files.
-    short_side: bring the source's shorter side down to this many pixels before anything else; None: full size.
-    image_rate: frames per second of a source that is a folder of images.
-    threads: for decoding and for coding; 0: as many as there are cores.
-
-    Raises:
-        BadInput: an edit does not fit the video, nothing of it is left, or the copy cannot be written.
-        BadVideo: the source, or a video that an edit names, cannot be read.
-    """
-    path, target = Path(path), Path(target)
-    for edit in edits:
-        crf = edit.crf if isinstance(edit, Reencode) else crf
-    with open_video(path, frame_rate=image_rate, short_side=short_side, threads=threads) as reader:
-        known = reader.info.frame_rate
-        rate = frame_rate or (min(known, FASTEST_RATE) if known > 0 else DEFAULT_RATE)
-        with contextlib.closing(reader.timed_frames("some")) as source:
-            frames: Iterator[Shown] = (
-                Shown(frame.start, frame.end, Segment(frame.start, frame.end), frame.to_rgb) for frame in source
-            )
-            for edit in edits:
-                frames = edit.edited(frames)
-            record = _Record()
-            pictures = record.pictures(frames, rate)
-            first = next(pictures, None)
-            if first is None:
-                names = ", ".join(edit.name for edit in edits)
-                raise BadInput(f"Nothing of {path} is left after these edits: {names}. Take other times.")
-            options = {"crf": str(crf), "preset": preset} | ({"threads": str(threads)} if threads else {})
-            write_video(target, itertools.chain([first], pictures), rate, options=options)
-    duration = record.num_pictures / rate
-    return EditedCopy(target, tuple(edits), record.mapping(duration), duration, rate)
-
-
-def at_constant_rate(frames: Iterable[Shown], rate: float) -> Iterator[Pixels]:
-    """What is shown at times that lie ``1 / rate`` apart; a picture that is shown twice is converted once."""
-    number = 0
-    for shown in frames:
-        pixels: Pixels | None = None
-        while (number + INSTANT) / rate < shown.end:
-            pixels = shown.pixels() if pixels is None else pixels
-            yield pixels
-            number += 1
-
-
-class _Record:
-    """What goes by on its way into a file: how many pictures, and which seconds show which.
-
-    As many pieces as there are jumps in time, however many frames.
-    """
-
-    SAME = 1e-6
-    """Seconds by which two times may differ that were added up in different ways."""
-
-    def __init__(self) -> None:
-        self.num_pictures = 0
-        self.pieces: list[Shown] = []
-
-    def pictures(self, frames: Iterable[Shown], rate: float) -> Iterator[Pixels]:
-        for picture in at_constant_rate(self._watched(frames), rate):
-            self.num_pictures += 1
-            yield picture
-
-    def _watched(self, frames: Iterable[Shown]) -> Iterator[Shown]:
-        for shown in frames:
-            if shown.source is not None and shown.end > shown.start:
-                self._add(shown)
-            yield shown
-
-    def _add(self, shown: Shown) -> None:
-        assert shown.source is not None
-        if self.pieces:
-            last = self.pieces[-1]
-            assert last.source is not None
-            gaps = shown.start - last.end, shown.source.start - last.source.end
-            if max(map(abs, gaps)) < self.SAME:
-                whole = Segment(last.source.start, max(last.source.start, shown.source.end))
-                self.pieces[-1] = replace(last, end=shown.end, source=whole)
-                return
-        self.pieces.append(replace(shown, pixels=_no_pixels))
-
-    def mapping(self, duration: float) -> Mapping:
-        """Within the copy as it was written, whose last frame may end a little before what it shows does."""
-        parts = [piece.part(0.0, duration) for piece in self.pieces if piece.start < duration]
-        return tuple((Segment(part.start, part.end), part.source) for part in parts if part.source is not None)
-
-
-def _no_pixels() -> Pixels:
-    raise AssertionError("a piece of the mapping has no picture")
-
-
-def join(paths: Sequence[Path], target: Path, seconds: float, size: tuple[int, int], frame_rate: float) -> None:
-    """Videos one after the other, all at one picture size, the first ``seconds`` of what comes out.
-
-    size: (height, width); pictures of another aspect lose their edges.
-
-    Raises:
-        BadInput: they are shorter than ``seconds`` together. BadVideo: one cannot be read.
-    """
-    frames = _part_to(_one_after_the_other(paths, size), seconds)
-    write_video(target, at_constant_rate(frames, frame_rate), frame_rate, options={"preset": "veryfast"})
-
-
-def _one_after_the_other(paths: Sequence[Path], size: tuple[int, int]) -> Iterator[Shown]:
-    start = end = 0.0
-    for path in paths:
-        for shown in _elsewhere(path, size):
-            end = start + shown.end
-            yield shown.moved(start)
-        start = end
-
-
-def _part_to(frames: Iterator[Shown], seconds: float) -> Iterator[Shown]:
-    end = 0.0
-    for shown in Clip(0.0, seconds).edited(frames):
-        end = shown.end
-        yield shown
-    if end < seconds - 1e-3:
-        raise BadInput(f"The videos last {end:.4g} s together, {seconds:.4g} s are asked for. Give more of them.")
-
-
-# -- drawing edits by chance -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Ranges:
-    """(lowest, highest) of each number; shares of a duration where times are meant."""
-
-    crf: tuple[int, int]
-    short_side: tuple[int, int]
-    crop: tuple[float, float]
-    logo: tuple[float, float]
-    bars: tuple[float, float]
-    light: tuple[float, float]
-    """How far gain and contrast are from 1: logarithm to base 2, up or down."""
-    blur: tuple[float, float]
-    noise: tuple[float, float]
-    speed: tuple[float, float]
-    """Logarithm to base 2, up or down."""
-    cut: tuple[float, float]
-    clip: tuple[float, float]
-    before: tuple[float, float]
-
-
-RANGES: dict[str, _Ranges] = {
-    "mild": _Ranges(
-        crf=(28, 34),
-        short_side=(200, 320),
-        crop=(0.8, 0.95),
-        logo=(0.12, 0.25),
-        bars=(0.08, 0.2),
-        light=(0.15, 0.4),
-        blur=(0.5, 1.2),
-        noise=(3, 8),
-        speed=(0.1, 0.4),
-        cut=(0.1, 0.25),
-        clip=(0.6, 0.85),
-        before=(0.05, 0.2),
-    ),
-    "strong": _Ranges(
-        crf=(34, 42),
-        short_side=(112, 200),
-        crop=(0.55, 0.8),
-        logo=(0.25, 0.5),
-        bars=(0.2, 0.4),
-        light=(0.4, 0.9),
-        blur=(1.2, 3.0),
-        noise=(8, 20),
-        speed=(0.4, 1.0),
-        cut=(0.25, 0.5),
-        clip=(0.3, 0.6),
-        before=(0.2, 0.6),
-    ),
-}
-
-# How often each kind comes, in the order in which a copier works: cut, picture, overlay, frame, what is put before,
-# coding. Re-encodes, other sizes, logos and bars are what collections of near-duplicates hold most; then come cuts,
-# colours, intros and excerpts.
-KINDS: tuple[tuple[str, float], ...] = (
-    ("time", 3.0),
-    ("window", 2.0),
-    ("colour", 2.0),
-    ("quality", 2.0),
-    ("logo", 2.0),
-    ("bars", 2.0),
-    ("around", 2.0),
-    ("coding", 2.0),
-)
-
-
-def random_edits(
-    seed: int | Sequence[int],
-    duration: float,
-    *,
-    strength: Strength = "mild",
-    hosts: Sequence[Path] = (),
-) -> tuple[Edit, ...]:
-    """Two to four edits of different kinds for a video of ``duration`` seconds; the same for the same seed.
-
-    hosts: videos that a copy may be hidden in, or that may begin it; without any, intros are cards.
-    """
-    if not 0 < duration < float("inf"):
-        raise ValueError(f"duration must be positive and finite, got {duration}")
-    _check_choice("strength", strength, tuple(RANGES))
-    draw = _Draw(np.random.default_rng(seed), RANGES[strength], duration, hosts)
-    weights = np.array([weight for _, weight in KINDS])
-    number = int(draw.random.integers(2, 5))
-    chosen = sorted(draw.random.choice(len(KINDS), number, replace=False, p=weights / weights.sum()).tolist())
-    return tuple(getattr(draw, KINDS[index][0])() for index in chosen)
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """One edit of each kind. Numbers are rounded, so that names and hashes say all of them."""
-
-    random: np.random.Generator
-    ranges: _Ranges
-    duration: float
-    hosts: Sequence[Path]
-
-    def time(self) -> Edit:
-        """A cut inside, an excerpt, or another speed."""
-        kind = self.one_of("cut", "clip", "speed")
-        if kind == "speed":
-            return Speed(self.factor(self.ranges.speed))
-        length = self.duration * self.uniform(self.ranges.cut if kind == "cut" else self.ranges.clip)
-        # A cut leaves a tenth of the video at both ends: one at an end would be an excerpt.
-        rim = 0.1 * self.duration if kind == "cut" else 0.0
-        start = self.uniform((rim, self.duration - rim - length))
-        times = round(start, 3), round(start + length, 3)
-        if times[1] <= times[0]:  # a video of a few milliseconds
-            return Speed(0.5)
-        return CutOut(*times) if kind == "cut" else Clip(*times)
-
-    def window(self) -> Edit:
-        if self.random.random() < 0.4:
-            return Flip()
-        place = (0.5, 0.5) if self.random.random() < 0.5 else (self.uniform((0, 1)), self.uniform((0, 1)))
-        return Crop(self.uniform(self.ranges.crop), place)
-
-    def colour(self) -> Edit:
-        kind = self.one_of("brightness", "contrast", "grey", "sepia")
-        gain = self.factor(self.ranges.light)
-        if kind == "brightness":
-            return Brightness(gain, self.uniform((-20, 20)))
-        return {"contrast": Contrast(gain), "grey": Grey(), "sepia": Sepia()}[kind]
-
-    def quality(self) -> Edit:
-        kind = self.one_of("blur", "noise", "size")
-        if kind == "blur":
-            return Blur(self.uniform(self.ranges.blur))
-        if kind == "noise":
-            return Noise(self.uniform(self.ranges.noise), self.seed())
-        return Resize(_even(self.uniform(self.ranges.short_side)))
-
-    def logo(self) -> Edit:
-        corner: Corner = self.one_of("top-left", "top-right", "bottom-left", "bottom-right")
-        return Logo(corner, self.uniform(self.ranges.logo), self.uniform((0.6, 1.0)), self.seed())
-
-    def bars(self) -> Edit:
-        colour: Colour = (0, 0, 0) if self.random.random() < 0.8 else self.shade(0, 256)
-        return BlackBars(self.uniform(self.ranges.bars), self.one_of("letterbox", "pillarbox"), colour)
-
-    def around(self) -> Edit:
-        """Something before it, or before and after."""
-        seconds = round(max(self.duration * self.uniform(self.ranges.before), 0.1), 2)
-        if not self.hosts or self.random.random() < 0.3:
-            title = self.one_of("", "PART TWO", "BEST MOMENTS", "Watch till the end")
-            return Intro(seconds, None, title, (0, 0, 0) if self.random.random() < 0.5 else self.shade(0, 120))
-        host = Path(self.hosts[int(self.random.integers(len(self.hosts)))])
-        if self.random.random() < 0.5:
-            return Intro(seconds, host)
-        # As much of the host before and after as fits into ``before`` of the ranges: a host of any length serves.
-        return HideIn(host, seconds / 2, seconds)
-
-    def coding(self) -> Edit:
-        return Reencode(int(self.random.integers(self.ranges.crf[0], self.ranges.crf[1] + 1)))
-
-    def uniform(self, bounds: tuple[float, float]) -> float:
-        return round(float(self.random.uniform(*bounds)), 3)
-
-    def factor(self, octaves: tuple[float, float]) -> float:
-        """Above or below 1 by so many doublings."""
-        return round(float(2 ** (self.uniform(octaves) * self.one_of(-1, 1))), 3)
-
-    def one_of(self, *choices: Any) -> Any:
-        return choices[int(self.random.integers(len(choices)))]
-
-    def seed(self) -> int:
-        return int(self.random.integers(1 << 31))
-
-    def shade(self, low: int, high: int) -> Colour:
-        red, green, blue = self.random.integers(low, high, 3).tolist()
-        return red, green, blue
 
 
 # -- small parts -----------------------------------------------------------------------------------------------------
@@ -869,7 +505,7 @@ def filled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return window if window.shape[:2] == size else resized(window, size)
 
 
-def _elsewhere(path: Path, size: tuple[int, int]) -> Generator[Shown, None, None]:
+def elsewhere(path: Path, size: tuple[int, int]) -> Generator[Shown, None, None]:
     """Another video's pictures, filled into ``size``."""
     with open_video(path, threads=1) as reader, contextlib.closing(reader.timed_frames("some")) as frames:
         for frame in frames:
@@ -918,7 +554,7 @@ def _by_table(pixels: Pixels, gain: float, offset: float) -> Pixels:
     return np.array(_image(pixels).point(table.tolist() * 3))
 
 
-def _even(pixels: float) -> int:
+def even(pixels: float) -> int:
     """The nearest even number from 2 on: H.264 halves its chroma."""
     return max(2, 2 * round(pixels / 2))
 
@@ -942,6 +578,6 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
