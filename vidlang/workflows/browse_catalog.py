@@ -16,6 +16,7 @@ from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manif
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.files import natural_order
 from vidlang.workflows.browse_results import Results, Summary
+from vidlang.workflows.cache import matches
 from vidlang.workflows.video_files import locate_videos
 
 Order = Literal["name", "score", "events", "longest", "shortest"]
@@ -209,7 +210,7 @@ class Catalog:
                 for entry in self.cache.entries(recipe):
                     task.advance()
                     video_id = entry.key.video_id
-                    if self.patterns and not any(video_id == p or fnmatchcase(video_id, p) for p in self.patterns):
+                    if self.patterns and not matches(video_id, self.patterns):
                         continue
                     keys.setdefault(video_id, []).append(entry.key)
                     infos.setdefault(video_id, entry.video)
