@@ -122,12 +122,16 @@ def find_encoder(name: str) -> EncoderSpec | None:
     Raises:
         UnknownName: neither a known name, nor a hub id, nor a folder.
     """
-    known = {spec.name: spec for spec in list_encoders()}
-    if name in known:
-        return known[name]
+    if (known := named_encoder(name)) is not None:
+        return known
     if (name and Path(name).expanduser().is_dir()) or split_hub_id(name) is not None:
         return None
-    raise UnknownName("encoder", name, known)
+    raise UnknownName("encoder", name, [spec.name for spec in list_encoders()])
+
+
+def named_encoder(name: str) -> EncoderSpec | None:
+    """The encoder that a recipe calls so; None for hub ids, local folders (``local:…``) and imported features."""
+    return next((spec for spec in list_encoders() if spec.name == name), None)
 
 
 def split_hub_id(name: str) -> tuple[str, str | None] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidlang.core import FeatureKey, FeatureRecipe, VideoInfo, VidlangError
 from vidlang.core.shares import Share
-from vidlang.encoders.registry import find_encoder
+from vidlang.encoders.registry import named_encoder
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import probe
 from vidlang.workflows.extract import ExtractOptions, check_reuse, find_inputs, is_there
@@ -73,7 +73,7 @@ def estimated_rows(info: VideoInfo, recipe: FeatureRecipe) -> int:
 
 def _bytes_of(recipe: FeatureRecipe, rows: int) -> int | None:
     """Of the values; None where the width of a row is known to the weights alone."""
-    spec = find_encoder(recipe.encoder) if "/" not in recipe.encoder and ":" not in recipe.encoder else None
+    spec = named_encoder(recipe.encoder)
     if spec is None or recipe.features != spec.features[0]:
         return None
     return rows * recipe.sampling.num_crops * spec.dim * (2 if recipe.dtype == "float16" else 4)

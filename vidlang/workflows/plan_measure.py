@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from vidlang.core import BadInput, FeatureRecipe, Progress, VideoInfo, VidlangError
 from vidlang.demo.scenes import render_video
-from vidlang.encoders.registry import EncoderSpec, find_encoder
+from vidlang.encoders.registry import EncoderSpec, named_encoder
 from vidlang.video.reader import find_videos, probe
 from vidlang.video.snippets import open_snippets
 from vidlang.video.writer import write_video
@@ -101,7 +101,7 @@ def plan(
     options, progress = options or PlanOptions(), progress or Progress()
     site = Site(options.cores or os.cpu_count() or 1, options.network, options.files_per_second, options.price_per_hour)
     hours, paths = hours_in(words)
-    spec = find_encoder(recipe.encoder) if ":" not in recipe.encoder and "/" not in recipe.encoder else None
+    spec = named_encoder(recipe.encoder)
     known = spec is not None and recipe.features == spec.features[0]
     encoder = None if known and options.images_per_second is not None else load_encoder()
     with tempfile.TemporaryDirectory() as scratch:
