@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -165,24 +165,37 @@ def read_facts(path: Path) -> StreamFacts:
         frame = _first_frame(container, stream)
         if frame is None:
             raise BadVideo(f"No frame of {path} decodes ({stream.codec_context.name}).")
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        frame_rate = float(rate) if rate else 0.0
-        duration = _promised_duration(container, stream)
-        return StreamFacts(
-            stream_index=stream.index,
-            container=container.format.name,
-            codec=codec_name(stream),
-            pixel_format=frame.format.name,
-            coded_size=(frame.height, frame.width),
-            rotation=quarter_turns(frame),
-            matrix=int(frame.colorspace),
-            full_range=is_full_range(frame),
-            time_base=Fraction(stream.time_base),
-            frame_rate=frame_rate,
+        return replace(
+            facts_of(container.format.name, stream, frame, frame_rate_of(stream)),
             num_frames=int(stream.frames),
-            duration=duration,
+            duration=_promised_duration(container, stream),
             num_video_streams=len(moving_streams(container)),
         )
+
+
+def facts_of(container: str, stream: Any, frame: Any, frame_rate: float) -> StreamFacts:
+    """What a stream and one of its frames tell, without what a header promises. container: its format's name"""
+    return StreamFacts(
+        stream_index=stream.index,
+        container=container,
+        codec=codec_name(stream),
+        pixel_format=frame.format.name,
+        coded_size=(frame.height, frame.width),
+        rotation=quarter_turns(frame),
+        matrix=int(frame.colorspace),
+        full_range=is_full_range(frame),
+        time_base=Fraction(stream.time_base),
+        frame_rate=frame_rate,
+        num_frames=0,
+        duration=0.0,
+        num_video_streams=1,
+    )
+
+
+def frame_rate_of(stream: Any) -> float:
+    """The average by the header; 0 where it does not tell."""
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return float(rate) if rate else 0.0
 
 
 def codec_name(stream: Any) -> str:

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from vidlang.core.errors import BadVideo
 from vidlang.video.colour import RgbConverter
-from vidlang.video.container import StreamFacts, choose_stream, codec_name, decode, is_full_range, quarter_turns
+from vidlang.video.container import choose_stream, codec_name, decode, facts_of, frame_rate_of
 from vidlang.video.live_clock import LiveClock, Pace
 from vidlang.video.live_events import Ended, Gap, LiveEvent, LiveFrame, Opened, Skipped, Tick, Waiting
 from vidlang.video.live_queue import Close, Packet, PacketQueue, Session
@@ -200,7 +199,7 @@ class LiveReader:
         session, run = self._session, self._run
         assert session is not None
         if session.facts is None:
-            session.facts = _facts(session, frame)
+            session.facts = facts_of(session.container, session.stream, frame, session.opened.frame_rate)
             session.convert = RgbConverter(session.facts, self._short_side)
         if self._clock is None:
             self._clock = LiveClock(session.facts, self._offset(session, item), is_live=self.source.comes_back)
@@ -340,9 +339,8 @@ class LiveReader:
         except BadVideo as error:
             close()
             raise (SourceLost if self.source.comes_back else BadVideo)(str(error)) from error
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         size = (stream.codec_context.height, stream.codec_context.width)
-        opened = Opened(name, size, codec_name(stream), float(rate) if rate else 0.0)
+        opened = Opened(name, size, codec_name(stream), frame_rate_of(stream))
         session = Session(stream, close, opened, container.format.name, continues=self.source.kind == "folder")
         self._queue.put(session)
         pace = Pace() if self._options.real_time and path is None and self.source.kind == "file" else None
@@ -376,22 +374,3 @@ def _converted(session: Session, frame: Any) -> Callable[[], Pixels]:
     convert = session.convert
     assert convert is not None, "the first frame of a session has made it"
     return lambda: convert(frame)
-
-
-def _facts(session: Session, frame: Any) -> StreamFacts:
-    stream = session.stream
-    return StreamFacts(
-        stream_index=stream.index,
-        container=session.container,
-        codec=session.opened.codec,
-        pixel_format=frame.format.name,
-        coded_size=(frame.height, frame.width),
-        rotation=quarter_turns(frame),
-        matrix=int(frame.colorspace),
-        full_range=is_full_range(frame),
-        time_base=Fraction(stream.time_base),
-        frame_rate=session.opened.frame_rate,
-        num_frames=0,
-        duration=0.0,
-        num_video_streams=1,
-    )
