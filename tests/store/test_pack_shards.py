@@ -127,6 +127,13 @@ def test_packing_again_with_another_total_is_refused(loose, tmp_path):
     assert loose.pack_shards(tmp_path / "packs", 3) == len(IDS) + 1
 
 
+def test_packing_loses_nothing_that_lies_in_packs_already(loose, tmp_path):
+    loose.pack_shards(tmp_path / "packs", 3)
+    with pytest.raises(BadInput, match=f"hold {len(IDS)} entries that would be lost"):
+        loose.pack_shards(tmp_path / "packs", 3, OTHER)
+    assert content(FeatureCache(tmp_path / "packs")) == content(loose)
+
+
 # -- files beside packs ------------------------------------------------------------------------------------------------
 
 

@@ -322,16 +322,23 @@ class FeatureCache:
     ) -> int:
         """As ``pack``, into so many files by shares of the ids in ``folder``, which then is a cache; returns how many.
 
-        Shares without entries get no file. A file that is there is replaced.
+        Shares without entries get no file. Packs that are there are replaced, if all of their entries are here.
 
         Raises:
-            BadInput: nothing to pack, or packs of another total in the folder. DamagedEntry: as ``pack``.
+            BadInput: nothing to pack, or packs in the folder of another total or with entries that would be lost.
+            DamagedEntry: as ``pack``, or a pack in the folder.
         """
         paths = self._paths_to_pack(recipe)
         there = PackShards.find(Path(folder))
         if there is not None and there.count != count:
             raise BadInput(
                 f"{folder} holds packs of {there.count} shards, not {count}. Take that number or a new folder."
+            )
+        kept = {name for pack in ([] if there is None else there.files()) for name in _entry_groups(pack, "")}
+        if lost := kept - set(map(str, paths)):
+            raise BadInput(
+                f"The packs in {folder} hold {len(lost)} entries that would be lost, such as {min(lost)}. "
+                "Take a new folder."
             )
         shares: dict[int, list[PurePosixPath]] = {}
         for path in paths:
