@@ -30,7 +30,6 @@ from vidlang.workflows.video_networks import (
     LabelledVideos,
     Network,
     ask,
-    device_of,
     failures,
     find_network,
     labelled_videos,
@@ -236,7 +235,9 @@ def _read(
     networks: Sequence[Network], videos: LabelledVideos, options: RepresentationOptions, progress: Progress
 ) -> tuple[_Reading, _Reading]:
     """(gallery, queries)"""
-    device = str(device_of(options.device))
+    from vidlang.nn.distributed import own_device
+
+    device = str(own_device(options.device))
     predictors = [network.predictor(device) for network in networks]
     naming = [predictors[0]] if networks[0].class_names else []
 

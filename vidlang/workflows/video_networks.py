@@ -38,7 +38,6 @@ from vidlang.workflows.clip_source import ClipSource
 from vidlang.workflows.runs import RunFolder, choose_name, runs_folder
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from vidlang.methods.fame.predict import Predictor
@@ -435,13 +434,6 @@ def steps_per_epoch(config: Any, num_videos: int) -> int:
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------
-
-
-def device_of(name: str) -> torch.device:
-    """Where this process computes; under ``torchrun`` each takes the GPU of its number."""
-    from vidlang.nn.distributed import own_device
-
-    return own_device(name)
 
 
 def open_run(
