@@ -19,6 +19,7 @@ from vidlang.report.drawing import (
     THRESHOLD_COLOR,
     TRUTH_COLOR,
     WIDTH,
+    Form,
     as_picture,
     clock,
     clock_unit,
@@ -32,7 +33,6 @@ from vidlang.report.drawing import (
     tint,
     visible,
 )
-from vidlang.report.drawing import Form as Form  # a door
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

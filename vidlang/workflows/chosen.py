@@ -14,7 +14,7 @@ from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import MINI, MINI_FOLDER, find_encoder
 from vidlang.store.checkpoints import Checkpoint
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.names import safe_component
+from vidlang.workflows.targets import file_of
 
 Choose = Callable[[Sequence[str]], set[str]]
 """Takes the ids of videos that were found and returns those that are wanted."""
@@ -116,4 +116,4 @@ def encoder_limits(encoder_name: str) -> str:
 
 def picture_path(folder: Path, video_id: str) -> Path:
     """Where the picture of a video lies: ``fight/x.mp4`` → ``fight__x.mp4.png``."""
-    return folder / (safe_component(video_id.replace("/", "__")) + ".png")
+    return file_of(folder, video_id, ".png")

@@ -14,7 +14,6 @@ from vidlang.core.progress import Task
 from vidlang.methods.fame.options import MaskOptions
 from vidlang.methods.fame.windows import FrameMask, WindowMask
 from vidlang.video.reader import FrameBatch, VideoReader
-from vidlang.workflows.targets import check_target as check_target
 
 WINDOW = 16
 """Frames that share a mask, as in the published training."""

@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 
 from vidlang.core import BadInput, Label, Outcome, Progress, Segment, VidlangError
 from vidlang.metrics.truth import bounds
+from vidlang.report.drawing import Form
 from vidlang.report.overlay import OverlayLayers
 from vidlang.report.thumbs import thumbnail
-from vidlang.report.timeline import Form
 from vidlang.report.video_story import PageWords, Player
 from vidlang.report.web import data_uri, video_source
 from vidlang.store.atomic import write_bytes
-from vidlang.store.names import safe_component
 from vidlang.video.files import is_frame_folder
 from vidlang.workflows.chosen import encoder_limits
-from vidlang.workflows.fame import check_target
 from vidlang.workflows.overlay import ENDINGS as OVERLAY_ENDINGS
 from vidlang.workflows.overlay import write_overlay
 from vidlang.workflows.page_parts import made_by_facts
 from vidlang.workflows.pictures import browser_copy, frames_at, mime_of, why_not_played
+from vidlang.workflows.targets import check_target, file_of
 
 logger = logging.getLogger(__name__)
 
@@ -95,16 +94,11 @@ class Looks:
         """Where the picture of a video goes, and its format."""
         if self.plot_to is not None and _is_file(self.plot_to, PICTURE_ENDINGS):
             return self.plot_to, cast(Form, self.plot_to.suffix.lower()[1:])
-        return _inside(self.plot_to or folder, video_id, ".png"), "png"
+        return file_of(self.plot_to or folder, video_id, ".png"), "png"
 
 
 def _is_file(target: Path, endings: Sequence[str]) -> bool:
     return target.suffix.lower() in endings and not target.is_dir()
-
-
-def _inside(folder: Path, video_id: str, ending: str) -> Path:
-    """``fight/x.mp4`` → ``fight__x.mp4.png``."""
-    return folder / (safe_component(video_id.replace("/", "__")) + ending)
 
 
 def _size(path: Path) -> int:
@@ -122,7 +116,7 @@ def write_overlays(
     """Videos with their layers drawn in; returns those that failed, by id."""
     failed: dict[str, VidlangError] = {}
     for video_id, path, layers in videos:
-        out = target if _is_file(target, OVERLAY_ENDINGS) else _inside(target, video_id, ".mp4")
+        out = target if _is_file(target, OVERLAY_ENDINGS) else file_of(target, video_id, ".mp4")
         try:
             write_overlay(path, out, layers, progress=progress, frame_rate=frame_rate)
         except VidlangError as error:
