@@ -220,11 +220,13 @@ def test_what_killed_writers_left_is_no_damage_and_can_be_swept(filled, encoder,
 
 
 def test_a_packed_cache_reads_the_same(tmp_path, filled, encoder):
-    assert work.pack_cache(filled, tmp_path / "all.h5", None, Progress()).startswith("7 entries packed")
+    assert work.pack_cache(filled, str(tmp_path / "all.h5"), None, Progress())[0] == 7
     packed = type(filled)(tmp_path / "all.h5")
     assert sorted(key.video_id for key in packed) == sorted(key.video_id for key in filled)
     with pytest.raises(BadInput, match="is there already"):
-        work.pack_cache(filled, tmp_path / "all.h5", None, Progress())
+        work.pack_cache(filled, str(tmp_path / "all.h5"), None, Progress())
+    with pytest.raises(BadInput, match=r"on a disk, not to s3://bucket/all\.h5"):
+        work.pack_cache(filled, "s3://bucket/all.h5", None, Progress())
 
 
 # -- published annotations -------------------------------------------------------------------------------------------

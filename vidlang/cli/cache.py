@@ -451,7 +451,7 @@ def merge(
 
 @app.command(rich_help_panel=MOVE, no_args_is_help=True)
 def pack(
-    file: Annotated[Path, typer.Argument(help="The single .h5 file to write; a folder with --shards.", metavar="FILE")],
+    file: Annotated[str, typer.Argument(help="The single .h5 file to write; a folder with --shards.", metavar="FILE")],
     recipe: FilterOption = None,
     shards: Annotated[
         int | None,
@@ -479,7 +479,7 @@ def pack(
 
       vidlang cache pack packs/ --shards 64
     """
-    from vidlang.workflows.cache import find_keys, pack_cache
+    from vidlang.workflows.cache import pack_cache
     from vidlang.workflows.workspace import open_cache, open_workspace
 
     configure_logging(verbose)
@@ -489,10 +489,9 @@ def pack(
 
         show_plan(plan_pack(cache, file, recipe), json=json, quiet=quiet)
         return
-    said = pack_cache(cache, file, recipe, TerminalProgress(quiet), shards)
+    entries, said = pack_cache(cache, file, recipe, TerminalProgress(quiet), shards)
     if json:
-        entries = len(find_keys(cache, ["*"], recipe))
-        print_json({"schema": "vidlang.cache.pack/1", "entries": entries, "file": str(file)})
+        print_json({"schema": "vidlang.cache.pack/1", "entries": entries, "file": file})
     elif not quiet:
         say(said)
 

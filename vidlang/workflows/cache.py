@@ -21,6 +21,7 @@ from vidlang.core.errors import did_you_mean
 from vidlang.store.atomic import is_temporary
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.npy import Stamps, compare_rows, find_npy, read_npy_features, read_rows, write_npy_features
+from vidlang.store.object_cache import is_url
 
 
 def find_recipe(cache: FeatureCache, fingerprint: str | None) -> FeatureRecipe | None:
@@ -222,13 +223,28 @@ def export_npy(
 
 
 def pack_cache(
-    cache: FeatureCache, target: Path, fingerprint: str | None, progress: Progress, shards: int | None = None
-) -> str:
-    """Copy into one file, or into so many in a folder; returns a line that says what was done."""
-    if target.exists():
-        raise BadInput(f"{target} is there already. Choose another name or delete it first.")
+    cache: FeatureCache, target: str, fingerprint: str | None, progress: Progress, shards: int | None = None
+) -> tuple[int, str]:
+    """Copy into one file, or into so many in a folder; returns the entries and a line that says what was done."""
+    path = pack_target(target)
     if shards is not None:
-        count = cache.pack_shards(target, shards, find_recipe(cache, fingerprint), progress)
-        return f"{count} entries packed into {target}, in {shards} shares of the ids"
-    count = cache.pack(target, find_recipe(cache, fingerprint), progress)
-    return f"{count} entries packed into {target}"
+        count = cache.pack_shards(path, shards, find_recipe(cache, fingerprint), progress)
+        return count, f"{count} entries packed into {target}, in {shards} shares of the ids"
+    count = cache.pack(path, find_recipe(cache, fingerprint), progress)
+    return count, f"{count} entries packed into {target}"
+
+
+def pack_target(target: str) -> Path:
+    """Where a pack may be written.
+
+    Raises:
+        BadInput: something is there, or the place is no disk.
+    """
+    if is_url(target):
+        raise BadInput(
+            f"A packed file is written on a disk, not to {target}. For a store: vidlang cache merge CACHE --into URL"
+        )
+    path = Path(target)
+    if path.exists():
+        raise BadInput(f"{path} is there already. Choose another name or delete it first.")
+    return path

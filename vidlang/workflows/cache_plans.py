@@ -8,7 +8,7 @@ from pathlib import Path
 from vidlang.core import BadInput, VidlangError
 from vidlang.store.feature_cache import CacheEntry, FeatureCache
 from vidlang.store.npy import Stamps, read_npy_features
-from vidlang.workflows.cache import files_to_import, find_keys, find_recipe
+from vidlang.workflows.cache import files_to_import, find_keys, find_recipe, pack_target
 from vidlang.workflows.plan import Plan, PlannedItem
 
 
@@ -18,14 +18,13 @@ def plan_rm(cache: FeatureCache, patterns: Sequence[str], fingerprint: str | Non
     return _of_entries("cache rm", "delete", f"{_many(len(entries))} would be deleted.", entries)
 
 
-def plan_pack(cache: FeatureCache, target: Path, fingerprint: str | None) -> Plan:
+def plan_pack(cache: FeatureCache, target: str, fingerprint: str | None) -> Plan:
     """The entries that go into the file.
 
     Raises:
-        BadInput: the file is there already, or there is nothing to pack.
+        BadInput: the file is there already or cannot be there, or there is nothing to pack.
     """
-    if target.exists():
-        raise BadInput(f"{target} is there already. Choose another name or delete it first.")
+    pack_target(target)
     entries = list(cache.entries(find_recipe(cache, fingerprint)))
     if not entries:
         raise BadInput(f"{cache.root} holds no features to pack. Run: vidlang cache list")
