@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,11 @@ from vidlang.core import BadInput
 from vidlang.report.web import video_source
 from vidlang.video.reader import probe
 from vidlang.video.writer import write_video
-from vidlang.workflows import looks
+from vidlang.workflows import page_parts
 from vidlang.workflows.chosen import encoder_limits
-from vidlang.workflows.looks import Looks, PageVideos, page_words
+from vidlang.workflows.extract import ExtractOptions
+from vidlang.workflows.looks import Looks, page_words
+from vidlang.workflows.page_parts import PageVideos
 from vidlang.workflows.score import ScoreOptions, score
 
 NASTY = "<img src=x onerror=alert(1)>.mp4"
@@ -66,9 +71,9 @@ def test_one_file_takes_one_video(tmp_path):
 def test_too_much_to_embed_is_refused_before_anything_is_done(tmp_path, monkeypatch):
     videos = {"a.mp4": film(tmp_path / "a.mp4"), "f": frame_folder(tmp_path / "f")}
     total = videos["a.mp4"].stat().st_size + sum(file.stat().st_size for file in videos["f"].iterdir())
-    monkeypatch.setattr(looks, "EMBED_LIMIT", total)
+    monkeypatch.setattr(page_parts, "EMBED_LIMIT", total)
     Looks(embed=True, report=tmp_path / "p.html").check(videos)
-    monkeypatch.setattr(looks, "EMBED_LIMIT", total - 1)
+    monkeypatch.setattr(page_parts, "EMBED_LIMIT", total - 1)
     with pytest.raises(BadInput, match="--embed"):
         Looks(embed=True, report=tmp_path / "p.html").check(videos)
     Looks(report=tmp_path / "p.html").check(videos)
@@ -93,12 +98,12 @@ def test_embedded_videos_are_as_they_are_or_copies_that_play(tmp_path, monkeypat
         "b.avi": film(tmp_path / "b.avi", "mpeg4"),
         "f": frame_folder(tmp_path / "f"),
     }
-    videos = PageVideos(tmp_path / "page.html", files, embed=True, frame_rate=2.0)
+    videos = PageVideos(tmp_path / "page.html", files, {"f": 2.0}, embed=True)
     players = [videos.player(name) for name in files]
     assert all(str(player.source).startswith("data:video/mp4;base64,") for player in players)
     assert players[0].says == "" and "MPEG-4 Part 2 in AVI" in players[1].says and "folder of frames" in players[2].says
     assert videos.embedded > files["a.mp4"].stat().st_size
-    monkeypatch.setattr(looks, "EMBED_LIMIT", videos.embedded)
+    monkeypatch.setattr(page_parts, "EMBED_LIMIT", videos.embedded)
     late = videos.player("a.mp4")
     assert late.source == "a.mp4" and "Not embedded" in late.says
 
@@ -155,6 +160,21 @@ def test_cached_videos_have_a_page_without_players(tmp_path, workspace, encoder)
     html = page.read_text(encoding="utf-8")
     assert "<video" not in html and "no video was opened" in html and "data-seek" in html
     assert "data:image/jpeg" not in html
+
+
+def test_folders_of_frames_keep_the_rate_of_their_features(tmp_path, workspace, encoder):
+    """Eight frames, two a second: four seconds, also where nobody says the rate again."""
+    folder, page = frame_folder(tmp_path / "f"), tmp_path / "page.html"
+    asked = ScoreOptions(labels=("fire",), plot=False, threshold=0.0)
+    score([folder], workspace, asked, extraction=ExtractOptions(frame_rate=2.0))
+    score([folder], workspace, replace(asked, overlay=tmp_path / "o.mp4", report=page, embed=True))
+    assert abs(probe(tmp_path / "o.mp4").duration - 4.0) < 0.01
+    copy = re.search(r"data:video/mp4;base64,([A-Za-z0-9+/=]+)", page.read_text(encoding="utf-8"))
+    (tmp_path / "copy.mp4").write_bytes(base64.b64decode(copy[1]))
+    assert abs(probe(tmp_path / "copy.mp4").duration - 4.0) < 0.01
+    known, unknown = (PageVideos(page, {"f": folder}, rates).stills("f", [1.0])[0] for rates in ({"f": 2.0}, {}))
+    assert np.abs(np.asarray(Image.open(io.BytesIO(known))).astype(int) - 40).max() <= 2  # the frame from 1 s on
+    assert np.abs(np.asarray(Image.open(io.BytesIO(unknown))).astype(int) - 140).max() <= 2  # 25 a second: the last
 
 
 def test_videos_that_fail_are_named_on_the_page_and_sizes_are_said(tmp_path, workspace, encoder):

@@ -111,7 +111,7 @@ def video_attention(
     pictures = [path for path in options.out if file_kind(path.name, FORMATS) != "csv"]
     path = locate_videos(cache, [key], options.videos).get(video_id) if pictures else None
     places = np.linspace(float(seconds[0, 0]), float(seconds[-1, 1]), STILLS * 2 + 1)[1::2]
-    frames = _frames(path, places.tolist())
+    frames = _frames(path, places.tolist(), cache.entry(key).video.frame_rate or None)
     for out in options.out:
         out.parent.mkdir(parents=True, exist_ok=True)
         kind = file_kind(out.name, FORMATS) or "png"
@@ -125,12 +125,12 @@ def video_attention(
     return report
 
 
-def _frames(path: Path | None, seconds: Sequence[float]) -> list[NDArray[np.uint8]]:
+def _frames(path: Path | None, seconds: Sequence[float], frame_rate: float | None) -> list[NDArray[np.uint8]]:
     """None where the video is not at hand or does not read; the curves are drawn all the same."""
     if path is None:
         return []
     try:
-        return frames_at(path, seconds, short_side=STILL_SIDE)
+        return frames_at(path, seconds, short_side=STILL_SIDE, frame_rate=frame_rate)
     except BadVideo as error:
         logger.warning("no frames of %s: %s", path, error)
         return []

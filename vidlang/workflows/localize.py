@@ -254,7 +254,7 @@ def localize(
     if not report.videos:
         return report
     _write(report)
-    return show_segments(report, options, extraction.frame_rate, progress)
+    return show_segments(report, options, progress)
 
 
 def localized(

@@ -12,15 +12,8 @@ from vidlang.report.localize_page import LocalizedStory, localize_page, middle
 from vidlang.report.overlay import OverlayLayers
 from vidlang.store.atomic import write_bytes
 from vidlang.workflows.chosen import known_labels
-from vidlang.workflows.looks import (
-    Looks,
-    PageVideos,
-    page_words,
-    true_segments,
-    with_failures,
-    write_overlays,
-    write_page,
-)
+from vidlang.workflows.looks import Looks, page_words, true_segments, with_failures, write_overlays
+from vidlang.workflows.page_parts import PageVideos, write_page
 
 if TYPE_CHECKING:
     from vidlang.workflows.localize import LocalizedVideo, LocalizeOptions, LocalizeReport
@@ -28,13 +21,8 @@ if TYPE_CHECKING:
 Truth = tuple[tuple[str, Segment], ...]
 
 
-def show_segments(
-    report: LocalizeReport, options: LocalizeOptions, frame_rate: float | None, progress: Progress
-) -> LocalizeReport:
-    """Draws what is asked for; videos whose overlay failed are failed outcomes of the returned report.
-
-    frame_rate: frames per second of folders of frames
-    """
+def show_segments(report: LocalizeReport, options: LocalizeOptions, progress: Progress) -> LocalizeReport:
+    """Draws what is asked for; videos whose overlay failed are failed outcomes of the returned report."""
     looks = options.looks()
     labels = known_labels(options.manifest, options.split, [found.video.id for found in report.videos])
     truth = {found.video.id: _truth(labels.get(found.video.id), found) for found in report.videos}
@@ -42,13 +30,14 @@ def show_segments(
         _plot(report, looks, truth, progress)
     if looks.overlay is not None:
         layers = [
-            (found.video.id, report.files[found.video.id], _layers(report, found, truth[found.video.id]))
+            (found.video, report.files[found.video.id], _layers(report, found, truth[found.video.id]))
             for found in report.videos
         ]
-        failed = write_overlays(looks.overlay, layers, progress, frame_rate)
+        failed = write_overlays(looks.overlay, layers, progress)
         report = replace(report, outcomes=with_failures(report.outcomes, failed))
     if looks.report is not None:
-        videos = PageVideos(looks.report.absolute(), report.files, looks.embed, frame_rate)
+        rates = {found.video.id: found.video.frame_rate for found in report.videos}
+        videos = PageVideos(looks.report.absolute(), report.files, rates, looks.embed)
         write_page(looks.report, _page(report, labels, truth, videos, progress), videos, progress)
     return report
 

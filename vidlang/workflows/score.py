@@ -177,7 +177,7 @@ def score(
     if not report.scores:
         return report
     _write(report)
-    return show_scores(report, options, describe(report).partition("\n")[0], extraction.frame_rate, progress)
+    return show_scores(report, options, describe(report).partition("\n")[0], progress)
 
 
 def find_events(scores: Scores, threshold: float, min_seconds: float = 0.0) -> tuple[Detection, ...]:

@@ -12,26 +12,17 @@ from vidlang.report.score_page import ScoredVideo, carded, peak_of, score_page
 from vidlang.report.timeline import timeline_png
 from vidlang.store.atomic import write_bytes
 from vidlang.workflows.chosen import known_labels
-from vidlang.workflows.looks import (
-    Looks,
-    PageVideos,
-    page_words,
-    true_segments,
-    with_failures,
-    write_overlays,
-    write_page,
-)
+from vidlang.workflows.looks import Looks, page_words, true_segments, with_failures, write_overlays
+from vidlang.workflows.page_parts import PageVideos, write_page
 
 if TYPE_CHECKING:
     from vidlang.workflows.score import ScoreOptions, ScoreReport
 
 
-def show_scores(
-    report: ScoreReport, options: ScoreOptions, lead: str, frame_rate: float | None, progress: Progress
-) -> ScoreReport:
+def show_scores(report: ScoreReport, options: ScoreOptions, lead: str, progress: Progress) -> ScoreReport:
     """Draws what is asked for; videos whose overlay failed are failed outcomes of the returned report.
 
-    lead: what the numbers are, in a line    frame_rate: frames per second of folders of frames
+    lead: what the numbers are, in a line
     """
     looks = options.looks()
     labels = known_labels(options.manifest, options.split, [scores.video.id for scores in report.scores])
@@ -40,13 +31,14 @@ def show_scores(
         _plot(report, looks, truth, progress)
     if looks.overlay is not None:
         layers = [
-            (s.video.id, report.files[s.video.id], _layers(s, found, truth[s.video.id], report.threshold))
+            (s.video, report.files[s.video.id], _layers(s, found, truth[s.video.id], report.threshold))
             for s, found in zip(report.scores, report.events, strict=True)
         ]
-        failed = write_overlays(looks.overlay, layers, progress, frame_rate)
+        failed = write_overlays(looks.overlay, layers, progress)
         report = replace(report, outcomes=with_failures(report.outcomes, failed))
     if looks.report is not None:
-        videos = PageVideos(looks.report.absolute(), report.files, looks.embed, frame_rate)
+        rates = {scores.video.id: scores.video.frame_rate for scores in report.scores}
+        videos = PageVideos(looks.report.absolute(), report.files, rates, looks.embed)
         write_page(looks.report, _page(report, lead, labels, truth, videos, progress), videos, progress)
     return report
 
