@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vidlang.core import FeatureRecipe, Label, Scores
+from vidlang.core import Label, Scores
 from vidlang.core.digits import share
-from vidlang.core.results import BRANCH_TITLES
 from vidlang.metrics.anomaly import JudgedFrames, VideoPeaks, frame_auc, judged_frames
 from vidlang.metrics.anomaly import average_precision as frame_ap
 from vidlang.metrics.curves import base_rate, class_of_video, confusion, precision_recall_points, roc_points
@@ -19,6 +18,7 @@ from vidlang.report.evaluation_page import Evaluation, Moment, VideoSection, Wor
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
 from vidlang.report.web import PageTable
 from vidlang.workflows.chosen import picture_path
+from vidlang.workflows.page_parts import made_by_facts
 
 THRESHOLD = 0.5
 """From which a score is an alarm where the results do not say it."""
@@ -62,28 +62,13 @@ def anomaly_view(
     worst = _worst(judged[main].videos, by_id, threshold)
     return Evaluation(
         title="Anomaly scores, measured",
-        facts=(*facts, *made_facts(made_by)),
+        facts=(*facts, *made_by_facts(made_by, with_note=False)),
         tables=(_table(metrics),),
         panels=tuple(panels),
         worst=worst,
         videos=tuple(_sections(named_videos(worst), judged[main].videos, by_id, folder)),
         notes=tuple(notes),
     )
-
-
-def made_facts(made_by: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """What the results were made with, as rows for people."""
-    facts: list[tuple[str, object]] = []
-    for key, title in (("method", "method"), ("checkpoint", "checkpoint"), ("encoder", "encoder")):
-        if made_by.get(key) is not None:
-            facts.append((title, str(made_by[key])))
-    if isinstance(made_by.get("recipe"), Mapping):
-        recipe = FeatureRecipe.from_dict(made_by["recipe"])
-        facts.append(("recipe", f"{recipe.name}, {recipe.fingerprint}"))
-    for key, title in (("branch", "branch"), ("threshold", "threshold of events"), ("motion_prior", "motion prior")):
-        if made_by.get(key) is not None:
-            facts.append((title, BRANCH_TITLES.get(str(made_by[key]), made_by[key])))
-    return facts
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> PageTable:

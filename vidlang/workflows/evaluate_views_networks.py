@@ -10,7 +10,8 @@ from vidlang.core.digits import share
 from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Matrix, Panel
 from vidlang.report.web import PageTable
-from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
+from vidlang.workflows.evaluate_views import WORST, how_many
+from vidlang.workflows.page_parts import in_words, made_by_facts
 
 if TYPE_CHECKING:
     from vidlang.workflows.evaluate_background import BackgroundReport
@@ -49,7 +50,7 @@ def representation_view(report: RepresentationReport) -> Evaluation:
     if shown is not None and shown.confusion is not None:
         title = f"Classes, {_name(shown)}"
         panels.append(Matrix("confusion", title, tuple(classes), tuple(classes), shown.confusion))
-    facts = [(name.replace("_", " "), _plain(value)) for name, value in report.protocol.items()]
+    facts = [(name.replace("_", " "), in_words(value)) for name, value in report.protocol.items()]
     return Evaluation(
         title="Features of a video network, measured",
         facts=(("checkpoint", report.checkpoint), *facts),
@@ -61,12 +62,6 @@ def representation_view(report: RepresentationReport) -> Evaluation:
 
 def _name(row: Row) -> str:
     return f"{row.what}, {row.recognised_by}"
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def background_view(report: BackgroundReport, kinds: dict[str, str]) -> Evaluation:
@@ -117,7 +112,7 @@ def background_view(report: BackgroundReport, kinds: dict[str, str]) -> Evaluati
     masks = report.masks
     return Evaluation(
         title="Scores and backgrounds, measured",
-        facts=(*made_facts(report.made_by), ("masks", f"{masks.method}, beta {masks.beta:g}")),
+        facts=(*made_by_facts(report.made_by, with_note=False), ("masks", f"{masks.method}, beta {masks.beta:g}")),
         tables=(table,),
         panels=tuple(panels),
         worst=worst,

@@ -11,7 +11,8 @@ from vidlang.metrics.retrieval import RetrievalScores, TaskScores
 from vidlang.report.evaluation_page import Evaluation, VideoSection, WorstTable, named_videos
 from vidlang.report.evaluation_plots import Bars, Line, Lines, Panel
 from vidlang.report.web import PageTable
-from vidlang.workflows.evaluate_views import WORST, how_many, made_facts
+from vidlang.workflows.evaluate_views import WORST, how_many
+from vidlang.workflows.page_parts import made_by_facts
 
 
 def retrieval_view(
@@ -25,7 +26,7 @@ def retrieval_view(
     worst = tuple(table for task in scores.tasks if (table := _worst(task)) is not None)
     return Evaluation(
         title="Retrieval, measured",
-        facts=(*facts, *made_facts(made_by)),
+        facts=(*facts, *made_by_facts(made_by, with_note=False)),
         tables=tuple(_tables(scores)),
         panels=tuple(_panels(scores.tasks)),
         worst=worst,

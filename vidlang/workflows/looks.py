@@ -101,18 +101,6 @@ def write_overlays(
     return failed
 
 
-def _facts(made_by: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """How results were made; notes stand at the top of the page."""
-    facts = [(name, value) for name, value in made_by_facts(made_by) if name != "note" and value not in ({}, [], ())]
-    return [(name, _plain(value)) for name, value in facts]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-
-
 def page_words(made_by: Mapping[str, Any], outcomes: Iterable[Outcome], title: str, lead: str) -> PageWords:
     """What a page says around its videos, for every verb: what must be said first, how it was made, what failed."""
     note = str(made_by.get("note", ""))
@@ -121,7 +109,7 @@ def page_words(made_by: Mapping[str, Any], outcomes: Iterable[Outcome], title: s
         lead=lead[:1].upper() + lead[1:],
         notes=(note[0].upper() + note[1:] + ".",) if note else (),
         limits=encoder_limits(str(made_by.get("encoder", ""))),
-        facts=_facts(made_by),
+        facts=made_by_facts(made_by, with_note=False),
         failed=[(outcome.video_id, str(outcome.error)) for outcome in outcomes if outcome.status == "failed"],
     )
 

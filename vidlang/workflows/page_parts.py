@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidlang.core import BadInput, FeatureRecipe, Progress, VidlangError
+from vidlang.core.results import BRANCH_TITLES
 from vidlang.report.thumbs import thumbnail
 from vidlang.report.video_story import Player
 from vidlang.report.web import data_uri, video_source
@@ -123,16 +124,28 @@ def stills_of(path: Path, seconds: Sequence[float], frame_rate: float | None = N
     return [thumbnail(frame, STILL_WIDTH) for frame in frames]
 
 
-def made_by_facts(made_by: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """How results were made, as (name, value) for people; what is nothing is left out."""
+def made_by_facts(made_by: Mapping[str, Any], *, with_note: bool = True) -> list[tuple[str, object]]:
+    """How results were made, as (name, value) for people; what is nothing is left out.
+
+    with_note: pages that say notes elsewhere leave it out
+    """
     facts: list[tuple[str, object]] = []
     for name, value in made_by.items():
-        if name == "note" or value is None:
+        if name == "note" or value in (None, {}, [], ()):
             continue
-        if name == "recipe":
+        if name == "recipe" and isinstance(value, Mapping):
             recipe = FeatureRecipe.from_dict(value)
             facts += [("recipe", f"{recipe.name} ({recipe.fingerprint})"), ("revision", recipe.revision)]
             facts.append(("pixels", f"{recipe.preprocess}; {recipe.precision}"))
+        elif name == "branch":
+            facts.append((name, BRANCH_TITLES.get(str(value), value)))
         else:
-            facts.append((name.replace("_", " "), value))
-    return [*facts, *([("note", made_by["note"])] if made_by.get("note") else [])]
+            facts.append((name.replace("_", " "), in_words(value)))
+    return [*facts, *([("note", made_by["note"])] if with_note and made_by.get("note") else [])]
+
+
+def in_words(value: object) -> object:
+    """A list, or names with values, as one line; anything else as it is."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
