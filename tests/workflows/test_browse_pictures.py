@@ -117,3 +117,19 @@ def test_a_video_that_gives_none_is_asked_once():
     assert [stills.get(VIDEO, 1.0), stills.get(VIDEO, 1.0)] == [b"", b""]
     assert asked == [1.0]
     stills.close()
+
+
+def test_a_still_comes_once_what_kept_it_from_being_made_is_gone():
+    trouble = [OSError("planted")]
+
+    def make(path: Path, seconds: float, frame_rate: float | None) -> bytes:
+        if trouble:
+            raise trouble[0]
+        return b"still"
+
+    stills = Stills(make, ask_again=0.0)
+    assert [stills.get(VIDEO, float(second)) for second in range(3)] == [b""] * 3
+    assert len(stills._failed) == 1  # what may be tried again is forgotten
+    trouble.clear()
+    assert stills.get(VIDEO, 1.0) == b"still"
+    stills.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_BYTES = 64 << 20
 NUM_WORKERS = 2
+ASK_AGAIN = 30.0
+"""Seconds after which a still that could not be made is tried again: its cause may be gone."""
 MOST_WAITING = 256
 """Stills that wait to be made; whoever asks for more is told to ask later."""
 
@@ -62,9 +65,12 @@ class Stills:
         max_bytes: int = KEPT_BYTES,
         num_workers: int = NUM_WORKERS,
         max_waiting: int = MOST_WAITING,
+        ask_again: float = ASK_AGAIN,
     ) -> None:
-        self._make, self._max_waiting = make, max_waiting
+        self._make, self._max_waiting, self._ask_again = make, max_waiting, ask_again
         self._kept = RecentBytes(max_bytes)
+        self._failed: dict[Key, float] = {}
+        """When each may be tried again, soonest first."""
         self._coming: dict[Key, Future[bytes]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(num_workers, thread_name_prefix="vidlang-stills")
@@ -82,6 +88,8 @@ class Stills:
             kept = self._kept.get(key)
             if kept is not None:
                 return kept
+            if time.monotonic() < self._failed.get(key, 0.0):
+                return b""
             coming = self._coming.get(key)
             if coming is None:
                 if len(self._coming) >= self._max_waiting:
@@ -94,14 +102,24 @@ class Stills:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _made(self, key: Key) -> bytes:
+        data = b""
         try:
             data = self._make(*key)
         except (VidlangError, OSError, ValueError) as error:
             logger.info("no still of %s at %s s: %s", key[0], key[1], error)
-            data = b""
         finally:
             with self._lock:
-                self._coming.pop(key, None)
-        with self._lock:
-            self._kept.put(key, data)
+                del self._coming[key]
+                if data:
+                    self._kept.put(key, data)
+                else:
+                    self._remember_failed(key)
         return data
+
+    def _remember_failed(self, key: Key) -> None:
+        """And forgets those that may be tried again."""
+        now = time.monotonic()
+        self._failed.pop(key, None)
+        while self._failed and next(iter(self._failed.values())) <= now:
+            del self._failed[next(iter(self._failed))]
+        self._failed[key] = now + self._ask_again
