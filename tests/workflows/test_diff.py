@@ -211,6 +211,12 @@ def test_scores_of_what_stands_fall(scene, workspace, encoder):
     assert prior.made_by["motion_prior"] == 2.0 and "motion_prior" not in plain.made_by
 
 
+def test_a_prior_reads_folders_of_frames_at_the_rate_of_their_features(scene, workspace, encoder):
+    first = scores_of(scene, workspace, replace(ASKED, motion_prior=2.0))
+    [again] = score([scene], workspace, replace(ASKED, motion_prior=2.0)).scores  # nobody says the rate again
+    assert np.array_equal(again.anomaly, first.anomaly)
+
+
 def test_a_prior_is_said_with_the_results(scene, workspace, encoder, tmp_path):
     with_curves = {"motion_prior": 2.0, "motion": tmp_path / "m.json"}
     scored = score([scene], workspace, replace(ASKED, **with_curves), extraction=EXTRACTION)
@@ -263,7 +269,7 @@ def test_imported_features_are_known_by_name_and_length(workspace, cache, encode
     put(cache, recipe_of(encoder), "a.mp4", video_rows(6, seed=1))
     features = cache.get(FeatureKey("a.mp4", recipe_of(encoder)))
     cache.put(features, identity=None)
-    factors = MotionPrior(STEP, tmp_path / "m.json").open(cache, {}, None)
+    factors = MotionPrior(STEP, tmp_path / "m.json").open(cache, {})
     assert factors.of(features) == pytest.approx(np.full(6, 0.5), abs=0.2)
     put(cache, recipe_of(encoder), "a.mp4", video_rows(60, seed=1))
     longer = cache.get(FeatureKey("a.mp4", recipe_of(encoder)))

@@ -410,13 +410,13 @@ class MotionPrior:
         """What results say of it."""
         return {"motion_prior": self.levels, **({"motion": str(self.curves)} if self.curves is not None else {})}
 
-    def open(self, cache: FeatureCache, files: Mapping[str, Path], frame_rate: float | None) -> MotionFactors:
+    def open(self, cache: FeatureCache, files: Mapping[str, Path]) -> MotionFactors:
         """
         Raises:
             BadInput: the file of curves does not read.
         """
         known = None if self.curves is None else tuple(read_motion(self.curves))
-        return MotionFactors(self, cache, known, files, frame_rate)
+        return MotionFactors(self, cache, known, files)
 
 
 @dataclass(frozen=True)
@@ -428,7 +428,6 @@ class MotionFactors:
     known: tuple[KnownMotion, ...] | None
     files: Mapping[str, Path]
     """Id → video, where no curves are given."""
-    frame_rate: float | None
 
     def of(self, features: Features) -> NDArray[np.float32]:
         """[T] in [0, 1], for the snippets of one video.
@@ -439,7 +438,7 @@ class MotionFactors:
         """
         if self.known is None:
             path = self.files[features.key.video_id]
-            energy = motion_energy(path, features.seconds, frame_rate=self.frame_rate)
+            energy = motion_energy(path, features.seconds, frame_rate=features.video.frame_rate or None)
         else:
             energy = energy_at(self._curve(self.known, features), features.seconds)
         return energy / (energy + np.float32(self.prior.levels))

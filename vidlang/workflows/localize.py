@@ -230,7 +230,7 @@ def localize(
     cache = FeatureCache(workspace.cache_dir)
     files: dict[str, Path] = {}
     prior = options.prior()
-    motion = prior.open(cache, files, extraction.frame_rate) if prior else None
+    motion = prior.open(cache, files) if prior else None
     localizer = make_localizer(workspace, options, changes or RecipeChanges(), progress)
     reading = proposal_options(options.proposals, **options.changes)
     found = asked_features(paths, cache, localizer.recipe, localizer.load_encoder, options, extraction, files, progress)

@@ -145,7 +145,7 @@ def score(
     extraction = extraction or ExtractOptions()
     files: dict[str, Path] = {}
     prior = options.prior()
-    motion = prior.open(cache, files, extraction.frame_rate) if prior else None
+    motion = prior.open(cache, files) if prior else None
     scorer = make_scorer(workspace, options, recipe_changes or RecipeChanges(), progress)
     if prior is not None:
         scorer = replace(scorer, made_by={**scorer.made_by, **prior.to_dict()})
