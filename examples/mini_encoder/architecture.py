@@ -24,7 +24,7 @@ DIM = 256  # of the common space
 
 def build_config(tokenizer: CLIPTokenizer) -> VisionTextDualEncoderConfig:
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=192, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
+        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4,
         max_position_embeddings=77, projection_dim=DIM, hidden_act="quick_gelu", bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip

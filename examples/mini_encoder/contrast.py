@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=Path, help="folder of a sentence encoder (all-MiniLM-L6-v2)")
     parser.add_argument("--work", type=Path, required=True, help="scratch folder of the stages before")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--peak", type=float, default=3e-4)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--degraded", type=float, default=0.3, help="share of the crops that are seen degraded too")

@@ -40,8 +40,8 @@ def stages(args: argparse.Namespace) -> list[list[str]]:
         ),
         ["image.py", *models, *work, *out, *threads, "--minutes", scaled(60)],
         ["clips.py", *models, *work, *out, *threads, "--minutes", scaled(8)],
-        ["space.py", *models, *work, *threads, "--steps", scaled(1500)],
-        ["text.py", *data, *models, *sentences, *work, *out, *threads, "--steps", scaled(1500)],
+        ["space.py", *models, *work, *threads, "--steps", scaled(2000)],
+        ["text.py", *data, *models, *sentences, *work, *out, *threads, "--steps", scaled(2400)],
         ["contrast.py", *data, *models, *sentences, *work, *out, *threads, "--steps", scaled(600)],
         ["evaluate.py", *data, *models, *threads, *judges, "--encoder", str(args.out)],
     ]

@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="scratch folder with the teacher's shards")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=192)
-    parser.add_argument("--caption-weight", type=float, default=0.3)
+    parser.add_argument("--caption-weight", type=float, default=0.2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=Path, help="folder of a sentence encoder (all-MiniLM-L6-v2)")
     parser.add_argument("--work", type=Path, required=True, help="scratch folder with space.pt")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder (its tokenizer)")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--peak", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
