@@ -15,6 +15,7 @@ from PIL import Image
 from stand_ins import ColourEncoder, colour, film, put_seconds, recipe_of, unit_rows
 
 from vidlang.core import BadInput, Segment
+from vidlang.video.reader import probe
 from vidlang.workflows.duplicates import find_duplicates
 from vidlang.workflows.extract import ExtractOptions, extract
 from vidlang.workflows.gallery import GalleryOptions, open_gallery
@@ -85,12 +86,30 @@ def test_embedded_videos_are_in_the_page_once(workspace, films, tmp_path):
 
 
 def test_a_page_that_would_be_too_large_is_refused(workspace, films, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidlang.workflows.retrieve_report.MOST_EMBEDDED", 100)
+    monkeypatch.setattr("vidlang.workflows.page_parts.EMBED_LIMIT", 100)
     page = tmp_path / "r.html"
     options = replace(asking(page, cached=True), report=ReportOptions(page, embed=True))
     with pytest.raises(BadInput, match="Leave --embed out"):
         retrieve(["*"], workspace, options)
     assert not page.exists()
+
+
+def test_folders_of_frames_keep_the_rate_of_their_features(workspace, films, cache, encoder, tmp_path):
+    """Sixty-four frames, two a second, as a hit and as a query: 32 seconds."""
+    for name in ("kept", "asked"):
+        folder = tmp_path / name / "frames"
+        folder.mkdir(parents=True)
+        for index in range(64):
+            Image.fromarray(np.broadcast_to(colour(index), (32, 48, 3)).copy()).save(folder / f"{index:03d}.png")
+    two = ExtractOptions(num_workers=1, frame_rate=2.0)
+    extract([tmp_path / "kept" / "frames"], cache, RECIPE, lambda: encoder, two)
+    page = tmp_path / "r.html"
+    options = replace(asking(page), report=ReportOptions(page, embed=True, videos=(tmp_path / "kept",)))
+    for asked, name in ((replace(options, cached=True), "a.mp4"), (options, tmp_path / "asked" / "frames")):
+        retrieve([name], workspace, asked, extraction=two)
+        source = players_of(page.read_text(encoding="utf-8"))["frames"]
+        (tmp_path / "copy.mp4").write_bytes(base64.b64decode(source.partition(",")[2]))
+        assert abs(probe(tmp_path / "copy.mp4").duration - 32) < 0.1
 
 
 def test_without_videos_the_page_has_seconds_alone_and_says_so(workspace, cache, tmp_path):

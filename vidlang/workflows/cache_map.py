@@ -32,7 +32,7 @@ from vidlang.workflows.chosen import honesty
 from vidlang.workflows.gallery import Gallery, GalleryOptions, open_gallery
 from vidlang.workflows.page_parts import made_by_facts, stills_of
 from vidlang.workflows.recipe import RecipeChanges, make_recipe, recipe_in_cache
-from vidlang.workflows.video_files import locate_videos
+from vidlang.workflows.video_files import frame_rates, locate_videos
 
 UNLABELLED = "unlabelled"
 NO_EVENT = "no event"
@@ -339,7 +339,7 @@ def _page(path: Path, report: MapReport, cache: FeatureCache, progress: Progress
     keys = [FeatureKey(video_id, report.recipe) for video_id in dict.fromkeys(shown.ids)]
     files = locate_videos(cache, keys, options.videos)
     page = path.resolve()
-    stills, notes = _stills(report, files, progress)
+    stills, notes = _stills(report, files, frame_rates(cache, keys, files), progress)
     sources = {video_id: video_source(file.resolve(), page) for video_id, file in files.items() if file.is_file()}
     missing = len(keys) - len(files)
     if missing:
@@ -357,7 +357,9 @@ def _page(path: Path, report: MapReport, cache: FeatureCache, progress: Progress
     return map_page(MapPage(shown, report.neighbours, stills, sources, (*report.notes, *notes), facts))
 
 
-def _stills(report: MapReport, files: Mapping[str, Path], progress: Progress) -> tuple[dict[int, bytes], list[str]]:
+def _stills(
+    report: MapReport, files: Mapping[str, Path], rates: Mapping[str, float], progress: Progress
+) -> tuple[dict[int, bytes], list[str]]:
     """Stills of the points whose videos are at hand, or of some spread evenly where these are too many."""
     shown, most = report.shown, report.options.stills
     there = [i for i, video_id in enumerate(shown.ids) if video_id in files]
@@ -372,7 +374,8 @@ def _stills(report: MapReport, files: Mapping[str, Path], progress: Progress) ->
     with progress.task("stills", total=len(wanted), unit="video") as task:
         for video_id, numbers in wanted.items():
             middles = [float(shown.seconds[i].mean()) for i in numbers]
-            for i, still in zip(numbers, stills_of(files[video_id], middles), strict=True):
+            pictures = stills_of(files[video_id], middles, rates.get(video_id))
+            for i, still in zip(numbers, pictures, strict=True):
                 if still is not None:
                     stills[i] = still
             task.advance()

@@ -24,6 +24,7 @@ EMBED_LIMIT = 200_000_000
 """Bytes of videos that one page takes; the page is a third larger, and browsers hold all of it in memory."""
 STILL_WIDTH = 240
 """Pixels."""
+NOT_OPENED = "The features came from the cache and no video was opened: nothing to play, no stills."
 
 
 @dataclass
@@ -37,6 +38,8 @@ class PageVideos:
     rates: Mapping[str, float] = field(default_factory=dict)
     """Frames per second by id, for folders of frames: those that their features were made with."""
     embed: bool = False
+    absent: str = NOT_OPENED
+    """What takes the place of a video that is not at hand."""
     embedded: int = field(default=0, init=False)
     """Bytes of videos in the page so far."""
 
@@ -44,7 +47,7 @@ class PageVideos:
         """How a video is played, or why it is not."""
         path = self.files.get(video_id)
         if path is None:
-            return Player(None, "The features came from the cache and no video was opened: nothing to play, no stills.")
+            return Player(None, self.absent)
         path = Path(os.path.abspath(path))
         try:
             obstacle = why_not_played(path)

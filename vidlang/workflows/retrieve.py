@@ -55,7 +55,7 @@ from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
 from vidlang.workflows.retrieve_report import AskedBy, ReportOptions, write_rankings_page
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits_of
-from vidlang.workflows.video_files import locate_videos
+from vidlang.workflows.video_files import frame_rates, locate_videos
 
 if TYPE_CHECKING:
     from vidlang.methods.tca.comparator import Comparator
@@ -183,6 +183,8 @@ class _Query:
     """Gallery ids of the query itself."""
     digest: str | None = None
     path: Path | None = None
+    frame_rate: float = 0.0
+    """Frames per second, where it is a folder of frames."""
 
 
 def retrieve(
@@ -284,14 +286,18 @@ def _asked(
     """Queries as a page needs them; those from the cache with their files, where these are at hand."""
     assert options.report is not None
     paths = {query.name: query.path for query in queries if query.path is not None}
+    rates = {query.name: query.frame_rate for query in queries}
     if options.cached:
-        keys = [FeatureKey(query.name, gallery.recipe) for query in queries]
-        paths |= locate_videos(FeatureCache(workspace.cache_dir), keys, options.report.videos)
+        cache, keys = FeatureCache(workspace.cache_dir), [FeatureKey(query.name, gallery.recipe) for query in queries]
+        paths |= locate_videos(cache, keys, options.report.videos)
+        rates |= frame_rates(cache, keys, paths)
     asked = {}
     for query in queries:
         path = paths.get(query.name)
         is_image = not options.cached and path is not None and _is_image(path)
-        asked[query.name] = AskedBy(query.name, query.embedded, path=path, is_image=is_image)
+        asked[query.name] = AskedBy(
+            query.name, query.embedded, path=path, is_image=is_image, frame_rate=rates[query.name]
+        )
     return asked
 
 
@@ -439,7 +445,9 @@ def _queries(
                 features = (cache if video_id in there else own).get(FeatureKey(video_id, gallery.recipe))
                 exclude = frozenset({video_id} if video_id in there else ())
                 embedded = gallery.embedding.embed(features)
-                queries.append(_Query(video_id, embedded, exclude, identify(path).digest, path))
+                queries.append(
+                    _Query(video_id, embedded, exclude, identify(path).digest, path, features.video.frame_rate)
+                )
             except VidlangError as error:
                 failed.append(Outcome(video_id, "failed", error=error))
                 progress.message(f"failed: {error}")

@@ -10,26 +10,21 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, FeatureKey, Progress, Ranking, Segment, VidlangError
+from vidlang.core import BadInput, FeatureKey, Progress, Ranking, Segment
 from vidlang.report.retrieval_page import Comparison, PagePart, PagePlayer, RetrievalPage, Side, retrieval_page
 from vidlang.report.thumbs import thumbnail
-from vidlang.report.web import data_uri, video_source
-from vidlang.store.atomic import write_text
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.store.workspace import Workspace
 from vidlang.video.frames_reader import read_image
 from vidlang.workflows.embedding import Embedded
 from vidlang.workflows.gallery import Gallery
-from vidlang.workflows.page_parts import STILL_WIDTH, made_by_facts, stills_of
-from vidlang.workflows.pictures import browser_copy, mime_of, why_not_played
-from vidlang.workflows.video_files import locate_videos
+from vidlang.workflows.page_parts import STILL_WIDTH, PageVideos, check_embedded, made_by_facts, write_page
+from vidlang.workflows.video_files import frame_rates, locate_videos
 
 MOST_QUERIES = 100
 """Queries on a page; the files have all."""
 MOST_PAIRS = 20
 """Pairs of a group on a page."""
-MOST_EMBEDDED = 200e6
-"""Bytes of videos inside a page; browsers open larger files slowly or not at all."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +56,8 @@ class AskedBy:
     path: Path | None = None
     """Its file, where it came from one."""
     is_image: bool = False
+    frame_rate: float = 0.0
+    """Frames per second, where it is a folder of frames."""
 
 
 class Moment(NamedTuple):
@@ -74,14 +71,22 @@ class Moment(NamedTuple):
 class _Desk:
     """Everything that the page shows of videos, collected before any is opened."""
 
-    files: dict[str, Path]
-    options: ReportOptions
+    videos: PageVideos
     moments: dict[str, list[float]] = field(default_factory=dict)
     stills: dict[Moment, bytes] = field(default_factory=dict)
     players: list[PagePlayer] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     """Of players, by video; embedded ones by file."""
-    embedded_bytes: int = 0
+
+    @classmethod
+    def of(cls, files: Mapping[str, Path], rates: Mapping[str, float], options: ReportOptions) -> _Desk:
+        """
+        Raises:
+            BadInput: the videos are too large to be embedded.
+        """
+        if options.embed:
+            check_embedded({path.resolve() for path in files.values()}, "ask for fewer hits with --top")
+        return cls(PageVideos(options.page.absolute(), files, rates, options.embed, "The video is not at hand."))
 
     def want(self, moments: Iterable[Moment]) -> None:
         for video, second in moments:
@@ -89,11 +94,11 @@ class _Desk:
 
     def fetch(self, progress: Progress) -> None:
         """Opens every video once."""
-        there = {video: seconds for video, seconds in self.moments.items() if video in self.files}
+        there = {video: seconds for video, seconds in self.moments.items() if video in self.videos.files}
         with progress.task("stills", total=len(there), unit="video") as task:
             for video, seconds in there.items():
                 times = sorted(set(seconds))
-                for second, still in zip(times, stills_of(self.files[video], times), strict=True):
+                for second, still in zip(times, self.videos.stills(video, times), strict=True):
                     if still is not None:
                         self.stills[Moment(video, second)] = still
                 task.advance()
@@ -103,37 +108,14 @@ class _Desk:
         return Side(name, duration, self.player(video, name), second, still)
 
     def player(self, video: str, name: str) -> int:
-        path = self.files.get(video)
+        path = self.videos.files.get(video)
         # A file that is query and hit is in the page once.
-        key = str(path.resolve()) if self.options.embed and path is not None else video
+        key = str(path.resolve()) if self.videos.embed and path is not None else video
         if key not in self.numbers:
             self.numbers[key] = len(self.players)
-            self.players.append(self._player(name, path))
+            player = self.videos.player(video)
+            self.players.append(PagePlayer(name, player.source, player.says))
         return self.numbers[key]
-
-    def _player(self, name: str, path: Path | None) -> PagePlayer:
-        if path is None:
-            return PagePlayer(name, None, "The video is not at hand.")
-        try:
-            why = why_not_played(path)
-            if self.options.embed:
-                data, mime = (path.read_bytes(), mime_of(path)) if why is None else (browser_copy(path), "video/mp4")
-                self.embedded_bytes += len(data)
-                if self.embedded_bytes > MOST_EMBEDDED:
-                    raise BadInput(
-                        f"The page would hold more than {MOST_EMBEDDED / 1e6:.0f} MB of videos. Leave --embed out, so "
-                        "that it links them, or ask for fewer hits with --top."
-                    )
-                return PagePlayer(name, data_uri(data, mime))
-        except (OSError, VidlangError) as error:
-            if isinstance(error, BadInput):
-                raise
-            return PagePlayer(name, None, "The video does not read.")
-        if why is not None:
-            return PagePlayer(
-                name, None, f"Browsers do not play this video ({why}); --embed puts a copy into the page."
-            )
-        return PagePlayer(name, video_source(path.resolve(), self.options.page.resolve()))
 
 
 def write_rankings_page(
@@ -152,11 +134,12 @@ def write_rankings_page(
     progress = progress or Progress()
     shown = rankings[:MOST_QUERIES]
     hits = list(dict.fromkeys(hit.video_id for ranking in shown for hit in ranking.hits))
-    desk = _Desk(_gallery_files(gallery, workspace, hits, options), options)
+    files, rates = _gallery_files(gallery, workspace, hits, options)
     for ranking in shown:
         query = asked[ranking.query]
         if query.path is not None and not query.is_image:
-            desk.files[_own(query.name)] = query.path
+            files[_own(query.name)], rates[_own(query.name)] = query.path, query.frame_rate
+    desk = _Desk.of(files, rates, options)
     best = {
         (ranking.query, hit.video_id): best_seconds(asked[ranking.query], gallery, hit.video_id, hit.segments)
         for ranking in shown
@@ -171,7 +154,8 @@ def write_rankings_page(
     said += _absent(desk, hits)
     facts = [("gallery", f"{len(gallery.index)} videos"), *made_by_facts(made_by)]
     title = shown[0].query if len(rankings) == 1 else f"{len(rankings)} queries"
-    _write(RetrievalPage(f"Retrieval: {title}", tuple(parts), tuple(desk.players), tuple(said), facts), options)
+    page = RetrievalPage(f"Retrieval: {title}", tuple(parts), tuple(desk.players), tuple(said), facts)
+    write_page(options.page, retrieval_page(page), desk.videos, progress)
 
 
 def _query_part(
@@ -235,7 +219,7 @@ def write_groups_page(
     shown = [list(group) for group in groups[:MOST_QUERIES]]
     kept = [list(of_group[:MOST_PAIRS]) for of_group in pairs[:MOST_QUERIES]]
     videos = list(dict.fromkeys(video for group in shown for video in group))
-    desk = _Desk(_gallery_files(gallery, workspace, videos, options), options)
+    desk = _Desk.of(*_gallery_files(gallery, workspace, videos, options), options)
     best = {
         (pair.first, pair.second): best_seconds(
             AskedBy(pair.first, embedded[pair.first]), gallery, pair.second, pair.segments
@@ -276,7 +260,7 @@ def write_groups_page(
     facts = [("gallery", f"{len(gallery.index)} videos"), *made_by_facts(made_by)]
     title = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
     page = RetrievalPage(f"{title} of near-duplicates", tuple(parts), tuple(desk.players), tuple(said), facts)
-    _write(page, options)
+    write_page(options.page, retrieval_page(page), desk.videos, progress)
 
 
 def best_seconds(
@@ -329,20 +313,17 @@ def _duration(gallery: Gallery, video_id: str) -> float:
 
 def _gallery_files(
     gallery: Gallery, workspace: Workspace, ids: Iterable[str], options: ReportOptions
-) -> dict[str, Path]:
-    keys = [FeatureKey(video_id, gallery.recipe) for video_id in ids]
-    return locate_videos(FeatureCache(workspace.cache_dir), keys, options.videos)
+) -> tuple[dict[str, Path], dict[str, float]]:
+    """Files, and the rates of those that are folders of frames, by id."""
+    cache, keys = FeatureCache(workspace.cache_dir), [FeatureKey(video_id, gallery.recipe) for video_id in ids]
+    files = locate_videos(cache, keys, options.videos)
+    return files, frame_rates(cache, keys, files)
 
 
 def _absent(desk: _Desk, ids: Sequence[str]) -> list[str]:
-    missing = [video_id for video_id in ids if video_id not in desk.files]
+    missing = [video_id for video_id in ids if video_id not in desk.videos.files]
     if not missing:
         return []
     which = "None of the videos is" if len(missing) == len(ids) else f"{len(missing)} of {len(ids)} videos are not"
     at_hand = "at hand" if len(missing) < len(ids) else "at hand: seconds are shown, no pictures"
     return [f"{which} {at_hand}; --videos DIR says where they lie"]
-
-
-def _write(page: RetrievalPage, options: ReportOptions) -> None:
-    options.page.parent.mkdir(parents=True, exist_ok=True)
-    write_text(options.page, retrieval_page(page))

@@ -6,7 +6,7 @@ another video than the one that was searched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidlang.core import FeatureKey, FileIdentity, VidlangError
@@ -40,6 +40,12 @@ def locate_videos(cache: FeatureCache, keys: Iterable[FeatureKey], folders: Sequ
         if path is not None:
             found[key.video_id] = path
     return found
+
+
+def frame_rates(cache: FeatureCache, keys: Iterable[FeatureKey], files: Mapping[str, Path]) -> dict[str, float]:
+    """Frames per second of those videos that are folders of frames, by id, as their features were made; files know."""
+    folders = {video_id for video_id, path in files.items() if path.is_dir()}
+    return {key.video_id: cache.entry(key).video.frame_rate for key in keys if key.video_id in folders}
 
 
 def _near(cache: FeatureCache) -> list[Path]:
