@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from vidlang.store.workspace import Workspace
 from vidlang.workflows.chosen import honesty
 from vidlang.workflows.gallery import Gallery, GalleryOptions, open_gallery
 from vidlang.workflows.recipe import RecipeChanges, check_has_text, loadable_name
-from vidlang.workflows.retrieve import TEXT_TEMPLATES, RetrieveOptions, make_searcher, rejections_path
+from vidlang.workflows.retrieve import RetrieveOptions, make_searcher, rejections_path, text_vector
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits
+
+if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
 
 TOP = 24
 
@@ -62,7 +66,7 @@ class GallerySearch:
         self._options = GalleryOptions(device=device)
         self._search = SearchOptions(top=top)
         self._opened: _Opened | None = None
-        self._encoders: dict[tuple[str, FeatureRecipe], object] = {}
+        self._encoders: dict[tuple[str, FeatureRecipe], Encoder] = {}
         self._lock = threading.Lock()
 
     def by_text(self, text: str) -> Found:
@@ -80,10 +84,7 @@ class GallerySearch:
             key = (gallery.encoder_name, gallery.recipe)
             if key not in self._encoders:
                 self._encoders[key] = gallery.load_encoder()
-            encoder = self._encoders[key]
-            rows = encoder.encode_texts([each.format(text) for each in TEXT_TEMPLATES]).numpy()  # type: ignore[attr-defined]
-            vector = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
-            hits = text_hits(gallery.index, vector / np.linalg.norm(vector), self._search)
+            hits = text_hits(gallery.index, text_vector(self._encoders[key], text), self._search)
             return self._found(opened, hits, "words and frames by cosine")
 
     def like_video(self, video_id: str) -> Found:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from vidlang.core import (
     VideoInfo,
     VidlangError,
 )
+from vidlang.metrics.projection import unit_mean
 from vidlang.report.matches import DrawnHit, matches_png
 from vidlang.store.atomic import write_bytes, write_text
 from vidlang.store.feature_cache import FeatureCache
@@ -55,9 +55,11 @@ from vidlang.workflows.pixels import recoloured
 from vidlang.workflows.recipe import RecipeChanges, check_has_text
 from vidlang.workflows.retrieve_report import AskedBy, ReportOptions, write_rankings_page
 from vidlang.workflows.search import Searcher, SearchOptions, text_hits_of
+from vidlang.workflows.targets import results_folder
 from vidlang.workflows.video_files import frame_rates, locate_videos
 
 if TYPE_CHECKING:
+    from vidlang.encoders.base import Encoder
     from vidlang.methods.tca.comparator import Comparator
 
 TEXT_TEMPLATES = ("{}", "a photo of {}", "a video of {}", "a frame of a video that shows {}")
@@ -232,11 +234,13 @@ def retrieve(
             rankings.append(Ranking(query.name, hits))
             same_file |= {(query.name, hit.video_id) for hit in hits if _is_file(gallery, hit, query.digest)}
             task.advance()
-    texts = {text: _text_vector(gallery, text) for text in options.texts}
+    if options.texts:
+        check_has_text(gallery.recipe, "--text")
+    texts = {text: text_vector(gallery.load_encoder(), text) for text in options.texts}
     for text, text_hits in text_hits_of(gallery.index, texts, options.search).items():
         rankings.append(Ranking(text, text_hits))
         outcomes.append(Outcome(text, "done"))
-    folder = options.out or workspace.results_dir / "retrieve" / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    folder = options.out or results_folder(workspace, "retrieve")
     made_by = {
         **gallery.made_by,
         "similarity": options.search.similarity,
@@ -482,13 +486,9 @@ def _is_file(gallery: Gallery, hit: Hit, digest: str | None) -> bool:
     return digest is not None and gallery.index.digest(gallery.index.position(hit.video_id)) == digest
 
 
-def _text_vector(gallery: Gallery, text: str) -> NDArray[np.floating]:
-    """[D] of length 1"""
-    check_has_text(gallery.recipe, "--text")
-    features = gallery.load_encoder().encode_texts([template.format(text) for template in TEXT_TEMPLATES])
-    rows = features.numpy() / np.linalg.norm(features.numpy(), axis=1, keepdims=True)
-    vector = rows.mean(axis=0)
-    return np.asarray(vector / np.linalg.norm(vector))
+def text_vector(encoder: Encoder, text: str) -> NDArray[np.floating]:
+    """What rows are compared with where words are asked for: [D] of length 1."""
+    return unit_mean(encoder.encode_texts([template.format(text) for template in TEXT_TEMPLATES]).numpy())
 
 
 def _read_comparator(path: Path) -> Comparator:
