@@ -39,6 +39,11 @@ from vidlang.store.atomic import replacing
 
 SCORES_SCHEMA = "vidlang.scores/1"
 DETECTIONS_SCHEMA = "vidlang.detections/1"
+SCORES_FILE = "scores.jsonl"
+EVENTS_FILE = "events.jsonl"
+"""Detections of ``score``."""
+DETECTIONS_FILE = "detections.jsonl"
+"""Those of ``localize``."""
 
 Result = TypeVar("Result")
 
@@ -68,7 +73,7 @@ def write_detections(path: Path, detections: Iterable[Detection]) -> None:
 
 def read_detections(path: Path) -> list[Detection]:
     """What ``write_detections`` wrote, exactly. Raises BadInput, naming the line."""
-    return read_lines(path, DETECTIONS_SCHEMA, _detection_from_dict)
+    return read_lines(path, DETECTIONS_SCHEMA, detection_from_dict)
 
 
 def scores_csv(scores: Sequence[Scores]) -> str:
@@ -123,7 +128,8 @@ def _score_rows(scores: Scores, branches: Sequence[str], classes: Sequence[str])
 # -- detections ------------------------------------------------------------------------------------------------------
 
 
-def _detection_from_dict(fields: dict[str, Any]) -> Detection:
+def detection_from_dict(fields: dict[str, Any]) -> Detection:
+    """The detection of a line. Raises KeyError, TypeError or ValueError where it is none."""
     segment = Segment(float(fields["start"]), float(fields["end"]))
     return Detection(str(fields["video"]), segment, str(fields["label"]), float(fields["score"]))
 

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidlang.core import BadInput, Detection, Segment
+from vidlang.core import BadInput, Detection
+from vidlang.store.results import DETECTIONS_FILE, EVENTS_FILE, SCORES_FILE, detection_from_dict
+from vidlang.store.video_scores import VIDEO_SCORES_FILE
 
 logger = logging.getLogger(__name__)
 
-SCORES, EVENTS, DETECTIONS, LOCALIZED = "scores.jsonl", "events.jsonl", "detections.jsonl", "videos.jsonl"
 MOST_DETECTIONS = 60
 """Of a video that are shown, best first: a detector ranks hundreds, most of them with scores near 0."""
 _VIDEO = re.compile(rb'"video": (?:\{"id": )?("(?:[^"\\]|\\.)*")')
@@ -148,7 +149,7 @@ class Results:
     def _take(self, folder: Path, broken: list[str]) -> None:
         """The lines of one result folder; videos that a newer one has are passed over."""
         before = set(self._scores)
-        for first, end, line in _lines_of(folder / SCORES, broken):
+        for first, end, line in _lines_of(folder / SCORES_FILE, broken):
             video_id = _quick_id(line)
             if video_id is None or video_id in before:
                 continue
@@ -158,18 +159,18 @@ class Results:
                 peak = int(curve.anomaly.argmax())
                 summary = Summary(float(curve.anomaly[peak]), float(curve.seconds[peak].mean()))
             except (ValueError, KeyError, TypeError) as error:
-                broken.append(f"a line of {folder / SCORES} does not read ({error}); the others are shown")
+                broken.append(f"a line of {folder / SCORES_FILE} does not read ({error}); the others are shown")
                 continue
-            where = _Lines(folder / SCORES)
+            where = _Lines(folder / SCORES_FILE)
             where.add(first, end)
             self._scores[video_id] = (where, summary)
         scored_here = {i for i, (lines, _) in self._scores.items() if lines.file.parent == folder}
-        self._take_detections(folder / EVENTS, self._events, scored_here, broken)
+        self._take_detections(folder / EVENTS_FILE, self._events, scored_here, broken)
         before = set(self._detections)
-        named = {i for _, _, line in _lines_of(folder / LOCALIZED, []) if (i := _quick_id(line)) is not None}
+        named = {i for _, _, line in _lines_of(folder / VIDEO_SCORES_FILE, []) if (i := _quick_id(line)) is not None}
         for video_id in named - before:  # those in which nothing was found
-            self._detections[video_id] = _Lines(folder / DETECTIONS)
-        self._take_detections(folder / DETECTIONS, self._detections, None, broken, before)
+            self._detections[video_id] = _Lines(folder / DETECTIONS_FILE)
+        self._take_detections(folder / DETECTIONS_FILE, self._detections, None, broken, before)
 
     @staticmethod
     def _take_detections(
@@ -181,7 +182,7 @@ class Results:
     ) -> None:
         for first, end, line in _lines_of(file, broken):
             try:
-                found = _detection(json.loads(line))
+                found = detection_from_dict(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 broken.append(f"a line of {file} does not read ({error}); the others are shown")
                 continue
@@ -205,11 +206,19 @@ def check_results(folder: Path) -> None:
 def _result_folders(folder: Path) -> list[Path]:
     """Those that hold results, in no order."""
     places = [folder, *folder.glob("*"), *folder.glob("score/*"), *folder.glob("localize/*")]
-    return [place for place in dict.fromkeys(places) if (place / SCORES).is_file() or (place / DETECTIONS).is_file()]
+    return [
+        place
+        for place in dict.fromkeys(places)
+        if (place / SCORES_FILE).is_file() or (place / DETECTIONS_FILE).is_file()
+    ]
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return [folder / name for name in (SCORES, EVENTS, DETECTIONS, LOCALIZED) if (folder / name).is_file()]
+    return [
+        folder / name
+        for name in (SCORES_FILE, EVENTS_FILE, DETECTIONS_FILE, VIDEO_SCORES_FILE)
+        if (folder / name).is_file()
+    ]
 
 
 def _age(folder: Path) -> tuple[float, str]:
@@ -258,18 +267,13 @@ def _detections_of(lines: _Lines | None) -> list[Detection]:
     if lines is None:
         return []
     try:
-        return [_detection(fields) for fields in _parsed(lines)]
+        return [detection_from_dict(fields) for fields in _parsed(lines)]
     except (KeyError, TypeError, ValueError) as error:
         raise _changed(lines.file) from error
 
 
 def _changed(file: Path) -> BadInput:
     return BadInput(f"{file} changed while it was shown, or does not read. Load the page again.")
-
-
-def _detection(fields: dict[str, Any]) -> Detection:
-    segment = Segment(float(fields["start"]), float(fields["end"]))
-    return Detection(str(fields["video"]), segment, str(fields["label"]), float(fields["score"]))
 
 
 def _curve_of(fields: dict[str, Any]) -> Curve:
@@ -283,7 +287,7 @@ def _curve_of(fields: dict[str, Any]) -> Curve:
 
 def _made_by(file: Path, made_by: dict[str, Any]) -> str:
     """``score 20260101-120000: vadclip, checkpoint x, encoder mini``"""
-    kind = "localize" if file.name == DETECTIONS else "score"
+    kind = "localize" if file.name == DETECTIONS_FILE else "score"
     known = {name: made_by.get(name) for name in ("method", "checkpoint", "encoder") if made_by.get(name)}
     said = ", ".join(str(value) if name == "method" else f"{name} {value}" for name, value in known.items())
     return f"{kind} {file.parent.name}" + (f": {said}" if said else "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vidlang.core import Label, Scores
 from vidlang.demo.scenes import EVENTS
 from vidlang.metrics.localization import evaluate
-from vidlang.store.results import read_scores
+from vidlang.store.results import SCORES_FILE, read_scores
 from vidlang.workflows.chosen import picture_path
 from vidlang.workflows.demo_anomaly import curves_of, options_text
 from vidlang.workflows.demo_baselines import guesses, localization_row, motion_peaks
@@ -42,7 +42,7 @@ def locate(demo: Demo) -> Step:
     judged = evaluate_localization(demo.workspace, folder, manifest=demo.manifest, split="test")
     labels = demo.labels("test")
     ids = {label.video_id for label in labels}
-    scores = [item for item in read_scores(demo.results("score") / "scores.jsonl") if item.video.id in ids]
+    scores = [item for item in read_scores(demo.results("score") / SCORES_FILE) if item.video.id in ids]
     rows = [localization_row("WTAL, branch cbp", [judged.scores], AT), *_rivals(demo, scores, labels)]
     shown = [next(label.video_id for label in labels if label.classes == (name,)) for name in EVENTS]
     return Step(

@@ -11,7 +11,7 @@ from vidlang.core import BadInput, Label, Scores
 from vidlang.core.results import BRANCH_TITLES
 from vidlang.datasets.manifest import labels_from_folders, match_ids, read_manifest
 from vidlang.metrics.anomaly import measure
-from vidlang.store.results import read_scores
+from vidlang.store.results import SCORES_FILE, read_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.evaluate_targets import PictureTargets
 
@@ -146,11 +146,11 @@ def folder_labels(ids: Sequence[str]) -> tuple[list[Label], list[str]]:
 def find_results(workspace: Workspace, results: Path | None) -> Path:
     """The file of scores: given, inside a given folder, or the newest in the workspace."""
     if results is not None:
-        path = results / "scores.jsonl" if results.is_dir() else results
+        path = results / SCORES_FILE if results.is_dir() else results
         if not path.is_file():
-            raise BadInput(f"{path} is not there. vidlang score writes a scores.jsonl; give it or its folder.")
+            raise BadInput(f"{path} is not there. vidlang score writes a {SCORES_FILE}; give it or its folder.")
         return path
-    stored = sorted((workspace.results_dir / "score").glob("*/scores.jsonl"))
+    stored = sorted((workspace.results_dir / "score").glob(f"*/{SCORES_FILE}"))
     if not stored:
         raise BadInput(f"No results in {workspace.results_dir}. Run: vidlang score videos/")
     return stored[-1]

@@ -16,13 +16,13 @@ from vidlang.datasets.retrieval import match_names
 from vidlang.datasets.temporal import SPLITS, read_ambiguous, read_database
 from vidlang.metrics.localization import Area, LocalizationScores, Outside, Protocol, evaluate, video_classification
 from vidlang.store.activitynet_json import read_activitynet
-from vidlang.store.results import read_detections
+from vidlang.store.results import DETECTIONS_FILE, EVENTS_FILE, read_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, read_video_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.datasets import ambiguous_file
 from vidlang.workflows.evaluate_targets import PictureTargets
 
-RESULT_FILES = ("detections.jsonl", "events.jsonl", "detections.json")
+RESULT_FILES = (DETECTIONS_FILE, EVENTS_FILE, "detections.json")
 """What a folder of results may hold, the most usual first."""
 FILE_PREFIX = "v_"
 """Files of ActivityNet are called ``v_<id>.mp4``; its annotations name the id alone."""

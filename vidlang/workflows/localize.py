@@ -35,7 +35,7 @@ from vidlang.methods.wtal.proposals import ProposalOptions, detect, proposal_opt
 from vidlang.store.activitynet_json import write_activitynet
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.results import detections_csv, write_detections
+from vidlang.store.results import DETECTIONS_FILE, detections_csv, write_detections
 from vidlang.store.video_scores import VIDEO_SCORES_FILE, write_video_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.asked_videos import AskedOptions, asked_features, each_video, failures, write_csv
@@ -418,7 +418,7 @@ def _write(report: LocalizeReport) -> None:
     """detections.jsonl, detections.csv, detections.json (ActivityNet's format), videos.jsonl."""
     report.folder.mkdir(parents=True, exist_ok=True)
     detections = [detection for found in report.videos for detection in found.detections]
-    write_detections(report.folder / "detections.jsonl", detections)
+    write_detections(report.folder / DETECTIONS_FILE, detections)
     write_csv(report.folder / "detections.csv", detections_csv(detections))
     ids = [found.video.id for found in report.videos]
     write_activitynet(report.folder / "detections.json", detections, video_ids=ids)

@@ -27,7 +27,7 @@ from vidlang.core.segments import run_segment, runs
 from vidlang.report.sparkline import sparkline
 from vidlang.store.checkpoints import Checkpoint, ModelRegistry
 from vidlang.store.feature_cache import FeatureCache
-from vidlang.store.results import detections_csv, scores_csv, write_detections, write_scores
+from vidlang.store.results import EVENTS_FILE, SCORES_FILE, detections_csv, scores_csv, write_detections, write_scores
 from vidlang.store.workspace import Workspace
 from vidlang.workflows.asked_videos import AskedOptions, asked_features, each_video, failures, write_csv
 from vidlang.workflows.chosen import encoder_of, honesty
@@ -352,9 +352,9 @@ def _write(report: ScoreReport) -> None:
     """scores.jsonl, scores.csv, events.jsonl, events.csv."""
     report.folder.mkdir(parents=True, exist_ok=True)
     events = [event for group in report.events for event in group]
-    write_scores(report.folder / "scores.jsonl", report.scores)
+    write_scores(report.folder / SCORES_FILE, report.scores)
     write_csv(report.folder / "scores.csv", scores_csv(report.scores))
-    write_detections(report.folder / "events.jsonl", events)
+    write_detections(report.folder / EVENTS_FILE, events)
     write_csv(report.folder / "events.csv", detections_csv(events))
 
 
