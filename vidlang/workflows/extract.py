@@ -37,6 +37,7 @@ from vidlang.engines.local import LocalEngine
 from vidlang.store.feature_cache import FeatureCache
 from vidlang.video.reader import find_videos, identify
 from vidlang.workflows.extract_reading import EncodingStage, Job, PixelWork, Reader, Rows, VideoEnd
+from vidlang.workflows.recipe import check_same_rows
 
 if TYPE_CHECKING:
     from vidlang.encoders.base import Encoder
@@ -209,11 +210,8 @@ def extract_videos(
         else:
             jobs.append(Job(video_id, path))
     encoder = load_encoder() if jobs else None
-    if encoder is not None and encoder.features != recipe.features:
-        raise BadInput(
-            f"{recipe.name} asks for {recipe.features} rows, but this command takes {encoder.features} rows of "
-            f'{encoder.name}. Set features = "{encoder.features}" in vidlang.toml, or take another encoder.'
-        )
+    if encoder is not None:
+        check_same_rows(recipe, encoder)
     if encoder is not None and recipe.motion.use == "pool" and encoder.patch_grid is None:
         raise BadInput(f"--motion pool needs an encoder with patches, which {encoder.name} is not. Take --motion mask.")
     run = _Run(cache, recipe)

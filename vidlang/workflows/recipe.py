@@ -118,6 +118,19 @@ def check_has_text(recipe: FeatureRecipe, what: str) -> None:
         )
 
 
+def check_same_rows(recipe: FeatureRecipe, encoder: Encoder) -> None:
+    """Before rows are made.
+
+    Raises:
+        BadInput: the encoder was loaded for rows of another kind.
+    """
+    if encoder.features != recipe.features:
+        raise BadInput(
+            f"{recipe.name} asks for {recipe.features} rows, but this command takes {encoder.features} rows of "
+            f'{encoder.name}. Set features = "{encoder.features}" in vidlang.toml, or take another encoder.'
+        )
+
+
 def loadable_name(settings: Settings, recipe: FeatureRecipe, asked: str | None = None) -> str:
     """What ``load_encoder`` takes for the encoder of a recipe.
 

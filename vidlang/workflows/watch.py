@@ -24,7 +24,7 @@ from vidlang.video.live_clips import ClipRecorder
 from vidlang.video.live_events import Ended, Gap, LiveFrame, Opened, Skipped, Tick, Waiting
 from vidlang.video.live_snippets import LiveSnippets
 from vidlang.video.live_sources import LiveOptions, LiveSource, parse_source
-from vidlang.workflows.recipe import RecipeChanges
+from vidlang.workflows.recipe import RecipeChanges, check_same_rows
 from vidlang.workflows.score import ScoreOptions, Scorer, make_scorer
 from vidlang.workflows.watch_events import EventChange, EventRules, EventTracker, ScoredRow
 from vidlang.workflows.watch_scores import StreamScorer, WindowOptions
@@ -414,11 +414,7 @@ def _check_recipe(scorer: Scorer, encoder: Any) -> None:
     recipe = scorer.recipe
     if recipe.motion.use != "none":
         raise BadInput(f"watch takes frames as they are, but {recipe.name} attends to motion. Take another checkpoint.")
-    if encoder.features != recipe.features:
-        raise BadInput(
-            f"{recipe.name} asks for {recipe.features} rows, but this command takes {encoder.features} rows of "
-            f'{encoder.name}. Set features = "{encoder.features}" in vidlang.toml, or take another encoder.'
-        )
+    check_same_rows(recipe, encoder)
 
 
 def _in_words(status: str, name: str, fields: dict[str, Any]) -> str:
