@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.server
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from local_sender import sender
 
 from vidlang.core import BadInput
 from vidlang.core.features import Sampling
@@ -174,26 +174,10 @@ def test_stdin_is_read_to_its_end(film):
     assert len(frames_of(events)) == 30 and events[-1] == Ended("end") and events[0].name == "stdin"
 
 
-@contextlib.contextmanager
-def sender(*parts: bytes) -> Iterator[int]:
-    """A port on which each connection gets its part and is closed."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            for part in parts:
-                with contextlib.suppress(OSError):
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.sendall(part)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-
-
 def test_a_connection_that_breaks_in_the_middle_and_comes_back(film):
     data = film("a.ts", 60).read_bytes()
-    with sender(data[: len(data) // 2], data) as port:
-        reader = LiveReader(parse_source(f"tcp://127.0.0.1:{port}"), seed=0)
+    with sender(data[: len(data) // 2], data) as address:
+        reader = LiveReader(parse_source(address), seed=0)
         events = events_of(reader, lambda events: num_of(events, Gap) == 2)
     gaps = [place for place, event in enumerate(events) if isinstance(event, Gap)]
     before, after = frames_of(events[: gaps[0]]), frames_of(events[gaps[0] :])

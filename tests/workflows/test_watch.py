@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from local_sender import sender
 from stand_ins import ColourEncoder, collection, film, recipe_of
 
 from vidlang.core import BadInput, BadVideo, Features, Scores, VideoInfo
@@ -266,22 +265,6 @@ def test_an_event_is_told_of_once_it_has_lasted():
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def sender(*parts: bytes) -> Iterator[str]:
-    """An address on which each connection gets its part and is closed."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            for part in parts:
-                with contextlib.suppress(OSError):
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.sendall(part)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
 def after(told: Told, status: str, count: int) -> Callable[[], str | None]:
