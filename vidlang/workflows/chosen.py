@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vidlang.core import BadInput, BadManifest, FeatureRecipe, Label, MissingFeatures, Outcome
@@ -14,6 +13,7 @@ from vidlang.datasets.matching import match_ids
 from vidlang.encoders.registry import MINI, MINI_FOLDER, find_encoder
 from vidlang.store.checkpoints import Checkpoint
 from vidlang.store.feature_cache import FeatureCache
+from vidlang.workflows.cache import matches
 from vidlang.workflows.targets import file_of
 
 Choose = Callable[[Sequence[str]], set[str]]
@@ -82,7 +82,7 @@ def cached_outcomes(
         BadInput: there is none.
     """
     ids = sorted(key.video_id for key in cache.keys(recipe))
-    found = [i for i in ids if any(i == pattern or fnmatchcase(i, pattern) for pattern in patterns)]
+    found = [i for i in ids if matches(i, patterns)]
     if not found:
         raise BadInput(
             f"No video in {cache.root} matches {' '.join(patterns)} with features {recipe.name}."
