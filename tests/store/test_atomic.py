@@ -1,6 +1,7 @@
 """The old file, the whole next one, or nothing."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -54,6 +55,24 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError), replacing_folder(tmp_path / "model") as temporary:
         raise ValueError
     assert os.listdir(tmp_path) == ["model"] and os.listdir(tmp_path / "model") == ["a"]
+
+
+def test_a_folder_that_vanishes_after_it_stood_in_the_way_was_there(tmp_path, monkeypatch):
+    target = tmp_path / "lock"
+    target.mkdir()
+    (target / "holder").write_text("a")
+    rename = os.rename
+
+    def rename_while_it_is_released(source, to):
+        try:
+            rename(source, to)
+        finally:
+            shutil.rmtree(target)
+
+    monkeypatch.setattr(os, "rename", rename_while_it_is_released)
+    with pytest.raises(FileExistsError), replacing_folder(target, replace=False) as temporary:
+        (temporary / "holder").write_text("b")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_living_writers_temporary_is_not_stale_but_an_old_one_is(tmp_path):

@@ -11,6 +11,7 @@ and then the old file, or none, is there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -130,7 +131,9 @@ def _rename_folder(source: Path, target: Path, replace: bool) -> None:
         try:
             os.rename(source, target)
         except OSError as cause:  # which of several it is depends on the system
-            raise FileExistsError(target) if target.exists() else cause from cause
+            # what stood there may be gone since, as a lock is that was released
+            there = cause.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or target.exists()
+            raise FileExistsError(target) if there else cause from cause
         return
     aside = target.with_name(temporary_name())
     os.rename(target, aside)
