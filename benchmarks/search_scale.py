@@ -130,6 +130,16 @@ def one_way(options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
 
+def answer(process: subprocess.Popen[str]) -> dict:
+    """The next line of JSON; libraries may print lines of their own between."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            return json.loads(line)
+        sys.stderr.write(line)
+    raise SystemExit(f"a search ended with exit code {process.wait()}")
+
+
 def table(options: argparse.Namespace) -> Iterator[str]:
     from vidlang.store.ann import measure_recall
 
@@ -145,13 +155,13 @@ def table(options: argparse.Namespace) -> Iterator[str]:
             command = [sys.executable, __file__, f"--way={way}", *arguments]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             processes[way] = running.enter_context(process)
-            ready[way] = json.loads(process.stdout.readline())
+            ready[way] = answer(process)
         for turn in range(options.repeat + 1):
             for count in counts:
                 for way, process in processes.items():
                     process.stdin.write(f"{count}\n")
                     process.stdin.flush()
-                    told = json.loads(process.stdout.readline())
+                    told = answer(process)
                     if turn:
                         results.setdefault((way, count), []).append(told)
         for process in processes.values():
