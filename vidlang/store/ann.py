@@ -24,11 +24,15 @@ file that was written beside its ``ann.json``; never open one that came from som
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import logging
 import math
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -223,7 +227,8 @@ class ApproximateIndex:
                 file = folder / name
                 if digest and (file.resolve().parent != folder.resolve() or _digest(file) != digest):
                     raise _damaged(file, "its content does not match its checksum")
-            index = faiss.read_index(str(path), flags)
+            with _hushed():
+                index = faiss.read_index(str(path), flags)
         except (OSError, RuntimeError) as cause:
             raise _damaged(path, " ".join(str(cause).split())[:120]) from cause
         if (index.ntotal, index.d) != (facts["num_vectors"], facts["dim"]):
@@ -431,7 +436,8 @@ def _fill_lists(
 
         if index.ntotal:
             put_aside()
-        merge_ondisk(index, shards, str(folder / LISTS))
+        with _hushed():
+            merge_ondisk(index, shards, str(folder / LISTS))
         for shard in shards:
             Path(shard).unlink()
 
@@ -505,3 +511,23 @@ def _digest(path: Path) -> str:
 
 def _damaged(path: Path, problem: str) -> DamagedEntry:
     return DamagedEntry(f"{path} is damaged ({problem}). {REMEDY}")
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """FAISS prints names of its files to standard output, which belongs to the answer of a command."""
+    if sys.platform == "win32":  # there is no C library to flush by name
+        yield
+        return
+    library = ctypes.CDLL(None)
+    sys.stdout.flush()
+    library.fflush(None)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        library.fflush(None)  # what C holds back belongs to what was hushed
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
