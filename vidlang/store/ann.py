@@ -520,9 +520,13 @@ def _hushed() -> Iterator[None]:
         yield
         return
     library = ctypes.CDLL(None)
-    sys.stdout.flush()
     library.fflush(None)
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output, as in some services
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
         yield
