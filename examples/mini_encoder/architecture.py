@@ -16,7 +16,7 @@ from transformers.models.vision_text_dual_encoder.configuration_vision_text_dual
 )
 from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import VisionTextDualEncoderModel
 
-IMAGE_SIZE, SHORTER_SIDE = 192, 219  # pixels; 219 / 192 is the teacher's 256 / 224, so that both see the same
+IMAGE_SIZE, SHORTER_SIDE = 224, 256  # pixels; the teacher's
 MEAN = STD = (0.5, 0.5, 0.5)  # the teacher's
 FEATURES = 1280  # of the image tower before the projection
 DIM = 256  # of the common space

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import pickle
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, help="folder with mobilenet_v2/")
     parser.add_argument("--work", type=Path, required=True, help="scratch folder with frames.pkl, shards and tower.pt")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder (its tokenizer)")
-    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--peak", type=float, default=2e-5, help="highest learning rate")
     parser.add_argument(
         "--batch", type=int, default=12, help="snippets, of three images each; twice as many crops beside"
@@ -76,21 +75,19 @@ def main() -> None:
     parameters = [p for p in eyes.tower.parameters() if p.requires_grad]
     optimiser = optimiser_of(parameters, args.peak)
     eyes.train()
-    began, steps = time.monotonic(), 0
-    while (share := (time.monotonic() - began) / (60 * args.minutes)) < 1:
+    for step in range(args.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule(args.peak, share)
+            group["lr"] = schedule(args.peak, step / args.steps)
         together = snippet_loss(eyes, snippets.batch(args.batch))
         loss = together + eyes.loss(crops.batch(2 * args.batch))  # what the teacher says stays said
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
-        steps += 1
-        if steps % 10 == 0:
-            logger.info("%4.1f %% step %d snippets %.3f all %.3f", 100 * share, steps, together.item(), loss.item())
+        if step % 10 == 9:
+            said = step + 1, args.steps, together.item(), loss.item()
+            logger.info("step %d of %d snippets %.3f all %.3f", *said)
     torch.save(eyes.tower.state_dict(), args.work / "tower.pt")
-    logger.info("%d steps in %.0f minutes", steps, args.minutes)
 
 
 if __name__ == "__main__":

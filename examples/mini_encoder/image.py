@@ -1,7 +1,7 @@
-"""Stage "image": the tower keeps what the teacher sees, with fewer pixels, through grey, blur, night and compression.
+"""Stage "image": the tower keeps what the teacher sees through grey, blur, night and compression.
 
-The tower starts with the teacher's own weights. What it has to learn is to say at 192 pixels, of a degraded picture,
-what the teacher says at 224 of the clean one: the same features, and with them the same classes.
+The tower starts with the teacher's own weights. What it has to learn is to say of a degraded picture what the teacher
+says of the clean one: the same features, and with them the same classes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -70,26 +69,22 @@ def schedule(peak: float, share: float) -> float:
     return peak * min(1.0, share / 0.03 + 0.02) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def train(eyes: Eyes, crops: Crops, minutes: float, peak: float, size: int) -> int:
-    """Runs for so many minutes; returns the steps."""
+def train(eyes: Eyes, crops: Crops, steps: int, peak: float, size: int) -> None:
     parameters = [p for p in eyes.tower.parameters() if p.requires_grad]
     optimiser = optimiser_of(parameters, peak)
     eyes.train()
-    began = time.monotonic()
-    steps, average = 0, 0.0
-    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+    average = 0.0
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule(peak, share)
+            group["lr"] = schedule(peak, step / steps)
         loss = eyes.loss(crops.batch(size))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
-        average += (loss.item() - average) / min(steps + 1, 50)
-        steps += 1
-        if steps % 25 == 0:
-            logger.info("%4.1f %% step %d loss %.3f", 100 * share, steps, average)
-    return steps
+        average += (loss.item() - average) / min(step + 1, 50)
+        if step % 25 == 24:
+            logger.info("step %d of %d loss %.3f", step + 1, steps, average)
 
 
 def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -109,7 +104,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, help="folder with mobilenet_v2/")
     parser.add_argument("--work", type=Path, required=True, help="scratch folder with the teacher's shards")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder (its tokenizer)")
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=480)
     parser.add_argument("--peak", type=float, default=1e-4, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=40)
     parser.add_argument("--share", type=float, default=0.25, help="of the way from the teacher's weights to keep")
@@ -126,9 +121,8 @@ def main() -> None:
     eyes = Eyes(model.vision_model, teacher.classifier, features.mean(0), features.std(0) + 0.05)
     logger.info("%d crops", len(crops))
     before = {name: value.clone() for name, value in eyes.tower.state_dict().items()}
-    steps = train(eyes, crops, args.minutes, args.peak, args.batch)
+    train(eyes, crops, args.steps, args.peak, args.batch)
     torch.save(between(before, eyes.tower.state_dict(), args.share), args.work / "tower.pt")
-    logger.info("%d steps of %d crops in %.0f minutes", steps, args.batch, args.minutes)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Example: python examples/mini_encoder/recipe.py --data DATA --models MODELS --work /tmp/mini --out vidlang/encoders/mini
 DATA holds surv_fight/, clips/, near_dup/ and clip_text/; MODELS holds mobilenet_v2/. Photographs of your own
 (``--photos``) help the image tower, a sentence encoder (``--sentences``, a folder of all-MiniLM-L6-v2) the texts.
-``--scale`` stretches or shortens every stage: 1 takes about two hours on two cores.
+``--scale`` stretches or shortens every stage: 1 takes about two hours on one core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARD = 8000  # crops
+SHARD = 6000  # crops
 logger = logging.getLogger("mini_encoder")
 
 
@@ -28,7 +28,7 @@ def stages(args: argparse.Namespace) -> list[list[str]]:
     judges = ["--photos", *map(str, args.judge_photos)] if args.judge_photos else []
     sentences = ["--sentences", str(args.sentences)] if args.sentences else []
 
-    def scaled(amount: float) -> str:
+    def scaled(amount: int) -> str:
         return str(max(1, round(amount * args.scale)))
 
     return [
@@ -38,8 +38,8 @@ def stages(args: argparse.Namespace) -> list[list[str]]:
             ["teacher.py", *models, *work, *threads, "--count", scaled(SHARD), "--shard", str(n)]
             for n in range(args.shards)
         ),
-        ["image.py", *models, *work, *out, *threads, "--minutes", scaled(60)],
-        ["clips.py", *models, *work, *out, *threads, "--minutes", scaled(8)],
+        ["image.py", *models, *work, *out, *threads, "--steps", scaled(480)],
+        ["clips.py", *models, *work, *out, *threads, "--steps", scaled(80)],
         ["space.py", *models, *work, *threads, "--steps", scaled(2000)],
         ["text.py", *data, *models, *sentences, *work, *out, *threads, "--steps", scaled(2400)],
         ["contrast.py", *data, *models, *sentences, *work, *out, *threads, "--steps", scaled(600)],
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="scratch folder, about 8 GB")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder")
     parser.add_argument("--scale", type=float, default=1.0, help="of the length of every stage")
-    parser.add_argument("--shards", type=int, default=3, help=f"of {SHARD:,} crops each")
+    parser.add_argument("--shards", type=int, default=2, help=f"of {SHARD:,} crops each")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

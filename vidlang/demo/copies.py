@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vidlang.core.progress import Progress
+from vidlang.demo.workers import share_out
 from vidlang.video.edits import BlackBars, Clip, Edit, Logo, Strength, apply, random_edits
 
 STRENGTHS: tuple[Strength, ...] = ("mild", "strong")
@@ -47,17 +49,25 @@ def plan_excerpt(original: str, start: float, end: float) -> Copy:
 
 
 def render_copies(
-    copies: Sequence[Copy], originals: Mapping[str, Path], folder: Path, *, progress: Progress | None = None
+    copies: Sequence[Copy],
+    originals: Mapping[str, Path],
+    folder: Path,
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
 ) -> list[Path]:
-    """Writes ``folder/<name>`` for each copy. originals: where the videos lie, by id
+    """Writes ``folder/<name>`` for each copy. originals: where the videos lie, by id    processes: as `render_files`
 
     A file that is there already is left alone, so that an interrupted run goes on where it stopped.
     """
-    paths = [folder / copy.name for copy in copies]
+    paths = {folder / copy.name: copy for copy in copies}
+    missing = {path: copy for path, copy in paths.items() if not path.exists()}
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        partial(apply, originals[copy.original], copy.edits, path, preset="ultrafast")  # the same bytes each time
+        for path, copy in missing.items()
+    ]
     with (progress or Progress()).task("edit copies", total=len(copies), unit="copies") as task:
-        for copy, path in zip(copies, paths, strict=True):
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                apply(originals[copy.original], copy.edits, path, preset="ultrafast")  # the same bytes each time
-            task.advance()
-    return paths
+        task.advance(len(paths) - len(missing))
+        share_out(jobs, processes, task.advance)
+    return list(paths)

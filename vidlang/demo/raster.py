@@ -64,15 +64,24 @@ def paint(canvas: Canvas, parts: Sequence[Part], opacity: float = 1.0) -> None:
 
     dx = (np.arange(left, right, dtype=np.float32) + 0.5)[None, None, :] - column(x)
     dy = (np.arange(top, bottom, dtype=np.float32) + 0.5)[None, :, None] - column(y)
-    u = np.abs(dx * column(cos) + dy * column(sin)) - column(half_width - corner)
-    v = np.abs(dy * column(cos) - dx * column(sin)) - column(half_height - corner)
-    inside = np.minimum(np.maximum(u, v), 0)
+    # in place: the arrays are small, and fresh memory for each step takes as long as the step
+    u = dx * column(cos) + dy * column(sin)
+    v = dy * column(cos) - dx * column(sin)
+    np.abs(u, out=u)
+    np.abs(v, out=v)
+    u -= column(half_width - corner)
+    v -= column(half_height - corner)
+    distance = np.minimum(np.maximum(u, v), 0)
     np.maximum(u, 0, out=u)
     np.maximum(v, 0, out=v)
-    cover = np.clip(0.5 + column(corner) - np.sqrt(u * u + v * v) - inside, 0, 1)
-    order = column(np.arange(len(parts), dtype=np.float32) * 1e-3)
-    winner = (cover + order * (cover > 0)).argmax(axis=0)
-    alpha = (cover.max(axis=0) * opacity)[..., None]
+    u *= u
+    v *= v
+    u += v
+    distance += np.sqrt(u, out=u)
+    cover = np.subtract(column(0.5 + corner), distance, out=distance)
+    np.minimum(cover, 1, out=cover)
+    winner = len(parts) - 1 - cover[::-1].argmax(axis=0)  # the last of those that cover it most
+    alpha = (np.maximum(cover.max(axis=0), 0) * opacity)[..., None]
     area = canvas[top:bottom, left:right]
     area += alpha * (colors[winner] - area)
 

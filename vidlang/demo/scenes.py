@@ -7,9 +7,11 @@ still, a smouldering bin), so that neither a constant score nor a threshold on m
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +34,15 @@ from vidlang.demo.actors import (
 )
 from vidlang.demo.places import LIGHTS, PLACES, Light, Place, make_light, make_place
 from vidlang.demo.raster import Color, Part, cloud_texture
+from vidlang.demo.workers import share_out
 
 NORMAL = "normal"
 WITH_LANES = ("street", "parking lot")
 EVENTS = ("fighting", "falling", "car crash", "fire")
 KINDS = (NORMAL, *EVENTS)
-CODING = {"preset": "veryfast", "x264-params": "mbtree=0"}
-"""Of files: drawing takes longer than coding, and x264's mbtree gives other bytes each time at some sizes."""
+CODING = {"preset": "veryfast", "x264-params": "mbtree=0", "threads": "1"}
+"""Of files: drawing takes longer than coding; equal bytes each time and on every machine want one thread, and x264's
+mbtree off."""
 DARKNESS = {"day": 0.0, "dusk": 0.45, "night": 1.0}
 
 SKIN: list[Color] = [(232, 190, 160), (198, 150, 116), (142, 98, 70), (98, 66, 48)]
@@ -437,8 +441,7 @@ class _Stage:
         self.actors.append(Fire(x, base, size, when.start, when.end, self.texture, flames, foot=ground))
 
 
-def render_collection(
-    folder: Path,
+def plan_collection(
     *,
     seed: int = 0,
     videos_per_class: int = 6,
@@ -449,40 +452,60 @@ def render_collection(
     places: Sequence[str] = PLACES,
     lights: Sequence[str] = LIGHTS,
     test_share: float = 0.34,
-    progress: Progress | None = None,
-) -> list[Label]:
-    """Writes ``folder/<class>/<name>.mp4`` for every kind and returns the truth with ids relative to ``folder``.
+) -> list[tuple[Label, VideoPlan]]:
+    """Videos of every kind, whose ids are ``<class>/<name>.mp4``, and the truth about each.
 
     ``normal_videos`` is twice ``videos_per_class`` unless given. The last ``test_share`` of each class is marked
-    ``test``, the others ``train``. A file that is there already is left alone, so that an interrupted run goes on
-    where it stopped; remove the folder to render with other arguments.
+    ``test``, the others ``train``.
     """
-    from vidlang.video.writer import write_video
-
     counts = dict.fromkeys(KINDS, videos_per_class)
     counts[NORMAL] = 2 * videos_per_class if normal_videos is None else normal_videos
-    labels = []
-    with (progress or Progress()).task("render", total=sum(counts.values()), unit="videos") as task:
-        for kind, count in counts.items():
-            num_test = round(count * test_share)
-            for i in range(count):
-                video_id = f"{kind}/{kind.replace(' ', '_')}_{i:03d}.mp4"
-                plan = plan_video(
-                    kind, seed=1000 * seed + i, seconds=seconds, frame_rate=frame_rate, size=size, places=places,
-                    lights=lights,
-                )  # fmt: skip
-                labels.append(plan.label(video_id, "test" if i >= count - num_test else "train"))
-                path = Path(folder) / video_id
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_video(path, render(plan), frame_rate, options=CODING)
-                task.advance()
-    return labels
+    planned = []
+    for kind, count in counts.items():
+        num_test = round(count * test_share)
+        for i in range(count):
+            plan = plan_video(
+                kind, seed=1000 * seed + i, seconds=seconds, frame_rate=frame_rate, size=size, places=places,
+                lights=lights,
+            )  # fmt: skip
+            video_id = f"{kind}/{kind.replace(' ', '_')}_{i:03d}.mp4"
+            planned.append((plan.label(video_id, "test" if i >= count - num_test else "train"), plan))
+    return planned
+
+
+def render_collection(
+    folder: Path, *, processes: int = 1, progress: Progress | None = None, **options: Any
+) -> list[Label]:
+    """Writes the videos of ``plan_collection(**options)`` to ``folder/<id>`` and returns the truth.
+
+    A file that is there already is left alone, so that an interrupted run goes on where it stopped; remove the folder
+    to render with other options.
+    """
+    planned = plan_collection(**options)
+    plans = {Path(folder) / label.video_id: plan for label, plan in planned}
+    render_files(plans, processes=processes, progress=progress)
+    return [label for label, _ in planned]
 
 
 def render_camera(path: Path, plan: VideoPlan, *, video_id: str | None = None) -> Label:
     """Writes one long video, such as ``plan_camera`` plans, and returns its truth."""
+    write_planned(path, plan)
+    return plan.label(video_id or path.name)
+
+
+def render_files(plans: Mapping[Path, VideoPlan], *, processes: int = 1, progress: Progress | None = None) -> None:
+    """Writes each video whose file is not there yet, the longest first.
+
+    processes: that work at the same time; with more than one, a script needs its ``if __name__ == "__main__"``
+    """
+    missing = sorted((path for path in plans if not path.exists()), key=lambda path: -plans[path].num_frames)
+    with (progress or Progress()).task("render", total=len(plans), unit="videos") as task:
+        task.advance(len(plans) - len(missing))
+        share_out([partial(write_planned, path, plans[path]) for path in missing], processes, task.advance)
+
+
+def write_planned(path: Path, plan: VideoPlan) -> None:
+    """One video, complete or not at all."""
     from vidlang.video.writer import write_video
 
     write_video(path, render(plan), plan.frame_rate, options=CODING)
-    return plan.label(video_id or path.name)

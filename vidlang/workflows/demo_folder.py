@@ -77,7 +77,7 @@ FULL = Extent(
     videos=14, seconds=8.0, camera=60.0, size=(144, 192), queries=2, vadclip={}, tca={"epochs": 4},
     wtal={"cbp_width": 64, "warmup_min_steps": 200, "warmup_passes": 40, "rounds": 1, "phase_passes": 10,
           "phase_min_steps": 40},
-    sources=9, copies=2,
+    sources=6, copies=2,
 )  # fmt: skip
 QUICK = Extent(
     videos=4, seconds=3.2, camera=24.0, size=(96, 128), queries=1, vadclip={"epochs": 2},

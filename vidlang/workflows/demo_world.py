@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vidlang.core import Label, Segment
 from vidlang.datasets.manifest import write_manifest
 from vidlang.demo.copies import Copy, plan_copies, plan_excerpt, render_copies
-from vidlang.demo.scenes import EVENTS, KINDS, VideoPlan, plan_camera, render_camera, render_collection
+from vidlang.demo.scenes import EVENTS, KINDS, VideoPlan, plan_camera, plan_collection, render_files
+from vidlang.demo.workers import usable_cores
 from vidlang.report.demo_page import stills_png
 from vidlang.store.atomic import write_text
 from vidlang.video.reader import open_video
@@ -38,21 +39,18 @@ def camera_plan(demo: Demo) -> VideoPlan:
 def render_all(demo: Demo) -> Step:
     """Every video, and the files that tell the truth about them."""
     extent, seed = demo.extent, demo.options.seed
-    labels = render_collection(
-        demo.videos, seed=seed, videos_per_class=extent.videos, seconds=extent.seconds, size=extent.size, places=PLACES,
-        progress=demo.progress,
-    )  # fmt: skip
+    planned = plan_collection(
+        seed=seed, videos_per_class=extent.videos, seconds=extent.seconds, size=extent.size, places=PLACES
+    )
+    labels, film = [label for label, _ in planned], camera_plan(demo)
+    plans = {demo.videos / label.video_id: plan for label, plan in planned} | {demo.camera: film}
+    render_files(plans, processes=usable_cores(), progress=demo.progress)
+    truth = film.label(demo.camera.name)
     write_text(demo.manifest, write_manifest(labels))
-    plan = camera_plan(demo)
-    if not demo.camera.exists():
-        with demo.progress.task("render camera", total=1, unit="video") as task:
-            render_camera(demo.camera, plan)
-            task.advance()
-    truth = plan.label(demo.camera.name)
     write_text(demo.camera.with_suffix(".csv"), write_manifest([truth]))
     copies = _copies(demo, labels, truth)
     originals = {label.video_id: demo.videos / label.video_id for label in labels} | {demo.camera.name: demo.camera}
-    render_copies(copies, originals, demo.copies, progress=demo.progress)
+    render_copies(copies, originals, demo.copies, processes=usable_cores(), progress=demo.progress)
     write_text(demo.pairs, pairs_csv([(copy.name, copy.original) for copy in copies]))
     abnormal = sum(label.classes != ("normal",) for label in labels)
     sheet = stills_png(
