@@ -1,10 +1,11 @@
 """How fast videos become features: encoder alone, decoding alone, `vidlang extract`, and the usual way, in one run.
 
-    python benchmarks/extract.py [VIDEO...] [--encoder NAME] [--precision bfloat16] [--runs 3]
+    python benchmarks/extract.py [VIDEO...] [--encoder NAME] [--against NAME] [--precision bfloat16] [--runs 3]
 
 Without videos it renders some. ``--encoder random-b16`` (the default) is a ViT-B/16 with random weights, as fast as the
 real one. The usual way is one video at a time, transformers' image processor for each frame and a model call for each
-frame. Prints medians; CPU seconds are of all threads together.
+frame. ``--against`` runs a second encoder alone in the same run and prints how many times as fast the first one is.
+Prints medians; CPU seconds are of all threads together.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--encoder", default="random-b16", help="a vidlang encoder, or random-b16")
+    parser.add_argument("--against", help="an encoder to compare with, such as random-b16")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--preprocess", default="exact", choices=["exact", "fast"])
     parser.add_argument("--device", default="auto")
@@ -53,6 +55,9 @@ def main() -> None:
         }
         if not arguments.skip_usual:
             ways["the usual way"] = lambda: usual_way(encoder, videos)
+        if arguments.against:
+            rival = make_encoder(arguments.against, Path(scratch), arguments.device, arguments.precision)
+            ways[f"{arguments.against} alone"] = lambda: encode_only(rival, videos, arguments.batch_size)
         print(f"{arguments.encoder}, {arguments.precision}, {arguments.preprocess}, {encoder.device},", end=" ")
         print(
             f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, {len(videos)} videos, {arguments.runs} runs"
@@ -71,6 +76,11 @@ def main() -> None:
             images = figures[0][2]
             share = f"{images / wall / alone:10.0%}" if "decoding" not in name else ""
             print(f"{name:28} {images:7d} {wall:8.2f} {cpu:8.2f} {images / wall:9.2f} {images / cpu:13.2f} {share}")
+        if arguments.against:
+            ours, theirs = results["encoder alone"], results[f"{arguments.against} alone"]
+            times = [b[0] / b[2] / (a[0] / a[2]) for a, b in zip(ours, theirs, strict=True)]
+            median, span = statistics.median(times), f"{min(times):.1f} to {max(times):.1f}"
+            print(f"{median:.1f} times the images per CPU second of {arguments.against} ({span})")
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vidlang.core import Label, Scores
 from vidlang.demo.scenes import EVENTS
@@ -40,16 +41,24 @@ def locate(demo: Demo) -> Step:
     options = LocalizeOptions(manifest=demo.manifest, split="test", checkpoint=NAME, out=folder)
     report = localize([demo.videos], demo.workspace, options, progress=demo.progress)
     judged = evaluate_localization(demo.workspace, folder, manifest=demo.manifest, split="test")
+    other = demo.results("localize-vlp")
+    options = replace(options, branch="vlp", plot=False, out=other)
+    localize([demo.videos], demo.workspace, options, progress=demo.progress)
+    by_words = evaluate_localization(demo.workspace, other, manifest=demo.manifest, split="test")
     labels = demo.labels("test")
     ids = {label.video_id for label in labels}
     scores = [item for item in read_scores(demo.results("score") / SCORES_FILE) if item.video.id in ids]
-    rows = [localization_row("WTAL, branch cbp", [judged.scores], AT), *_rivals(demo, scores, labels)]
+    branches = {"WTAL, branch cbp": judged.scores, "WTAL, branch vlp": by_words.scores}
+    rows = [localization_row(name, [found], AT) for name, found in branches.items()]
+    rows += _rivals(demo, scores, labels)
     shown = [next(label.video_id for label in labels if label.classes == (name,)) for name in EVENTS]
     return Step(
         "Localize events",
         (
             f"vidlang localize videos --manifest labels.csv --split test --checkpoint {NAME} --out results/localize",
             "vidlang eval localization results/localize --manifest labels.csv --split test",
+            f"vidlang localize videos --manifest labels.csv --split test --checkpoint {NAME} --branch vlp --no-plot "
+            "--out results/localize-vlp",
         ),
         (
             *report.describe(),
