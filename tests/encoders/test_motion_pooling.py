@@ -112,9 +112,9 @@ def test_weights_of_another_shape_and_encoders_without_patches_are_refused(encod
         regions.encode_pixels(pixels, weights=torch.ones(5, 4, 4))
 
 
-def test_the_bundled_encoder_has_six_by_six_patches():
+def test_the_bundled_encoder_has_seven_by_seven_patches():
     encoder = load_encoder("mini", device="cpu")
-    assert encoder.patch_grid == 6 == encoder.image_size // 32
+    assert encoder.patch_grid == 7 == encoder.image_size // 32
 
 
 def test_a_weight_is_the_share_of_the_patch_that_moves():

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -99,17 +99,15 @@ def _deaf_to_interrupts() -> Iterator[None]:
 def _work(connection: Connection) -> None:
     """The life of a process: a job, an answer, the next job, until nobody asks any more."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by an exception, so that a job can clean up
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):  # the one who asks was killed
+        while True:
             job: Job = connection.recv()
-        except EOFError:
-            return
-        error: Exception | None = None
-        try:
-            job()
-        except Exception as raised:
-            error = raised
-        connection.send(error)
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as raised:
+                error = raised
+            connection.send(error)
 
 
 def _raise_from(connection: Connection, process: SpawnProcess) -> None:
