@@ -65,12 +65,11 @@ def command(
 
       vidlang demo --quick --out /tmp/demo
     """
-    from vidlang.demo.workers import usable_cores
     from vidlang.workflows.demo import PAGE, demo_dict, honest_words, plan_demo, run_demo
     from vidlang.workflows.demo_folder import DemoOptions
 
     configure_logging(verbose)
-    options = DemoOptions(seed, videos_per_class, quick, processes=usable_cores())
+    options = DemoOptions(seed, videos_per_class, quick, processes=None)
     if dry_run:
         show_plan(plan_demo(out, options), json=json, quiet=quiet)
         return

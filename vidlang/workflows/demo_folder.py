@@ -37,8 +37,9 @@ class DemoOptions:
     """None: 14, or 4 where quick. Normal videos are twice as many."""
     quick: bool = False
     """Fewer and shorter videos, few passes: every road runs, none gets good."""
-    processes: int = 1
-    """That draw videos at the same time; with more than one, a script needs its ``if __name__ == "__main__"``."""
+    processes: int | None = 1
+    """That draw videos at the same time; None: one for each core. With several, a script needs its
+    ``if __name__ == "__main__"``."""
 
     def __post_init__(self) -> None:
         if self.videos_per_class is not None and self.videos_per_class < LEAST:

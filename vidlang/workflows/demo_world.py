@@ -14,6 +14,7 @@ from vidlang.core import Label, Segment
 from vidlang.datasets.manifest import write_manifest
 from vidlang.demo.copies import Copy, plan_copies, plan_excerpt, render_copies
 from vidlang.demo.scenes import EVENTS, KINDS, VideoPlan, plan_camera, plan_collection, render_files
+from vidlang.demo.workers import usable_cores
 from vidlang.report.demo_page import stills_png
 from vidlang.store.atomic import write_text
 from vidlang.video.reader import open_video
@@ -38,18 +39,19 @@ def camera_plan(demo: Demo) -> VideoPlan:
 def render_all(demo: Demo) -> Step:
     """Every video, and the files that tell the truth about them."""
     extent, seed = demo.extent, demo.options.seed
+    processes = usable_cores() if demo.options.processes is None else demo.options.processes
     planned = plan_collection(
         seed=seed, videos_per_class=extent.videos, seconds=extent.seconds, size=extent.size, places=PLACES
     )
     labels, film = [label for label, _ in planned], camera_plan(demo)
     plans = {demo.videos / label.video_id: plan for label, plan in planned} | {demo.camera: film}
-    render_files(plans, processes=demo.options.processes, progress=demo.progress)
+    render_files(plans, processes=processes, progress=demo.progress)
     truth = film.label(demo.camera.name)
     write_text(demo.manifest, write_manifest(labels))
     write_text(demo.camera.with_suffix(".csv"), write_manifest([truth]))
     copies = _copies(demo, labels, truth)
     originals = {label.video_id: demo.videos / label.video_id for label in labels} | {demo.camera.name: demo.camera}
-    render_copies(copies, originals, demo.copies, processes=demo.options.processes, progress=demo.progress)
+    render_copies(copies, originals, demo.copies, processes=processes, progress=demo.progress)
     write_text(demo.pairs, pairs_csv([(copy.name, copy.original) for copy in copies]))
     abnormal = sum(label.classes != ("normal",) for label in labels)
     sheet = stills_png(
