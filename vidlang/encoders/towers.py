@@ -26,8 +26,8 @@ STAGE_STRIDES = (4, 8, 16, 32)
 """Pixels per position of the maps whose regions a convolutional tower's rows are made of: the last of each size."""
 
 CPU_BATCH = 4
-"""Images of a convolutional tower at a time on a CPU: the maps of more are handed out and cleared by the system each time
-(mini, one thread: by fours 1.1 times as fast as by eights)."""
+"""Images of a convolutional tower at a time on a CPU: the system clears the pages of larger maps each time (mini, one
+thread: by fours 1.1 times as fast as by eights)."""
 
 
 class ImageTower(Protocol):
