@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from architecture import IMAGE_SIZE, build_model, build_processor
+from architecture import build_model, build_processor
 from captions import read_imagenet_names
 from frames import PHOTO_ENDINGS, photo_source, read_evenly, read_frames, spread
 from PIL import Image
@@ -29,13 +28,9 @@ from torch import Tensor
 from transformers import (
     AutoImageProcessor,
     CLIPTokenizer,
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
     MobileNetV2ForImageClassification,
 )
 from transformers.models.vision_text_dual_encoder.modeling_vision_text_dual_encoder import VisionTextDualEncoderModel
-
-from vidlang.encoders.clip import load_encoder
 
 Frames = list[np.ndarray]  # uint8 [H, W, 3] each
 Encode = Callable[[Frames], np.ndarray]  # frames → [N, D]
@@ -258,33 +253,6 @@ class Judge:
         return row
 
 
-@torch.inference_mode()
-def times_faster_than_vit_b16(folder: Path, batch: int = 16) -> float:
-    """Images per CPU second of one thread, as vidlang runs them, divided by those of an untrained ViT-B/16."""
-    small = load_encoder(str(folder), device="cpu")
-    large = CLIPVisionModelWithProjection(
-        CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
-                         image_size=224, patch_size=16, projection_dim=512)
-    ).eval()  # fmt: skip
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # in turn, so that a slow minute of the machine meets both
-    shares = []
-    for _ in range(5):
-        small_seconds = cpu_seconds(lambda: small.encode_pixels(torch.rand(batch, 3, IMAGE_SIZE, IMAGE_SIZE)))
-        large_seconds = cpu_seconds(lambda: large(torch.rand(batch, 3, 224, 224)))
-        shares.append(large_seconds / small_seconds)
-    torch.set_num_threads(threads)
-    return float(np.median(shares))
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    work()
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def teacher_contestant(models: Path) -> tuple[Contestant, Encode]:
     """MobileNetV2's mean feature, and its logits over the 1,000 classes."""
     folder = models / "mobilenet_v2"
@@ -333,7 +301,6 @@ def main() -> None:
     held_out = f"{len(judge.held_out)} held-out frames, {len(judge.photos)} photographs"
     print(f"{held_out}, {int(judge.group.sum())} near-duplicates, {len(judge.group)} videos")
     print(table(rows, untrained))
-    print(f"\n{times_faster_than_vit_b16(args.encoder):.1f} times the images per CPU second of ViT-B/16 on one thread")
 
 
 if __name__ == "__main__":

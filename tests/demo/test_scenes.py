@@ -15,8 +15,8 @@ from vidlang.demo.scenes import (
     plan_camera,
     plan_video,
     render,
-    render_camera,
     render_collection,
+    render_files,
     render_video,
 )
 from vidlang.video.reader import open_video
@@ -144,11 +144,13 @@ def test_an_interrupted_collection_goes_on(tmp_path):
     assert kept.read_bytes() == b"kept" and lost.stat().st_size > 100
 
 
-def test_a_camera_file_comes_with_its_truth(tmp_path):
+def test_a_file_shows_the_plan_whose_truth_is_known(tmp_path):
     plan = plan_camera(("falling",), seconds=7, frame_rate=4, size=(24, 32))
-    label = render_camera(tmp_path / "camera.mp4", plan)
+    render_files({tmp_path / "camera.mp4": plan})
+    label = plan.label("camera.mp4")
     assert label.video_id == "camera.mp4" and label.segments[0].segment == plan.events[0].segment
-    assert (tmp_path / "camera.mp4").exists()
+    with open_video(tmp_path / "camera.mp4") as video:
+        assert sum(len(batch.indices) for batch in video.read()) == plan.num_frames == 28
 
 
 def test_what_cannot_be_planned_is_refused():

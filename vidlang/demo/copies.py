@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from vidlang.core.progress import Progress
-from vidlang.demo.workers import share_out
+from vidlang.demo.workers import make_files
 from vidlang.video.edits import BlackBars, Clip, Edit, Logo, Strength, apply, random_edits
 
 STRENGTHS: tuple[Strength, ...] = ("mild", "strong")
@@ -56,18 +56,16 @@ def render_copies(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Writes ``folder/<name>`` for each copy. originals: where the videos lie, by id    processes: as `render_files`
+    """Writes ``folder/<name>`` for each copy whose file is not there yet; see ``make_files``.
 
-    A file that is there already is left alone, so that an interrupted run goes on where it stopped.
+    originals: where the videos lie, by id
     """
-    paths = {folder / copy.name: copy for copy in copies}
-    missing = {path: copy for path, copy in paths.items() if not path.exists()}
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        partial(apply, originals[copy.original], copy.edits, path, preset="ultrafast")  # the same bytes each time
-        for path, copy in missing.items()
-    ]
-    with (progress or Progress()).task("edit copies", total=len(copies), unit="copies") as task:
-        task.advance(len(paths) - len(missing))
-        share_out(jobs, processes, task.advance)
-    return list(paths)
+    jobs = {
+        folder / copy.name: partial(
+            apply, originals[copy.original], copy.edits, folder / copy.name, preset="ultrafast"
+        )  # the same bytes each time
+        for copy in copies
+    }
+    make_files(jobs, "edit copies", "copies", processes=processes, progress=progress)
+    return list(jobs)

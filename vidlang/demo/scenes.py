@@ -34,7 +34,7 @@ from vidlang.demo.actors import (
 )
 from vidlang.demo.places import LIGHTS, PLACES, Light, Place, make_light, make_place
 from vidlang.demo.raster import Color, Part, cloud_texture
-from vidlang.demo.workers import share_out
+from vidlang.demo.workers import make_files
 
 NORMAL = "normal"
 WITH_LANES = ("street", "parking lot")
@@ -487,21 +487,11 @@ def render_collection(
     return [label for label, _ in planned]
 
 
-def render_camera(path: Path, plan: VideoPlan, *, video_id: str | None = None) -> Label:
-    """Writes one long video, such as ``plan_camera`` plans, and returns its truth."""
-    write_planned(path, plan)
-    return plan.label(video_id or path.name)
-
-
 def render_files(plans: Mapping[Path, VideoPlan], *, processes: int = 1, progress: Progress | None = None) -> None:
-    """Writes each video whose file is not there yet, the longest first.
-
-    processes: that work at the same time; with more than one, a script needs its ``if __name__ == "__main__"``
-    """
-    missing = sorted((path for path in plans if not path.exists()), key=lambda path: -plans[path].num_frames)
-    with (progress or Progress()).task("render", total=len(plans), unit="videos") as task:
-        task.advance(len(plans) - len(missing))
-        share_out([partial(write_planned, path, plans[path]) for path in missing], processes, task.advance)
+    """Writes each video whose file is not there yet, the longest first; see ``make_files``."""
+    longest_first = sorted(plans.items(), key=lambda item: -item[1].num_frames)
+    jobs = {path: partial(write_planned, path, plan) for path, plan in longest_first}
+    make_files(jobs, "render", "videos", processes=processes, progress=progress)
 
 
 def write_planned(path: Path, plan: VideoPlan) -> None:

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 from vidlang.core.errors import BadInput
+from vidlang.core.progress import Progress
 
 Job = Callable[[], object]
 """What it returns is dropped. Where several processes work, it has to be picklable, such as a ``functools.partial``."""
@@ -22,6 +24,25 @@ def usable_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def make_files(
+    jobs: Mapping[Path, Job], doing: str, unit: str, *, processes: int = 1, progress: Progress | None = None
+) -> None:
+    """Runs the job of each file that is not there yet, so that an interrupted run goes on where it stopped.
+
+    Args:
+        jobs: each writes its file, complete or not at all; in this order.
+        doing: what progress calls it, and ``unit`` its files.
+        processes: that work at the same time; with more than one, a script needs its ``if __name__ == "__main__"``.
+
+    Raises:
+        BadInput, Exception: as ``share_out``.
+    """
+    missing = [job for path, job in jobs.items() if not path.exists()]
+    with (progress or Progress()).task(doing, total=len(jobs), unit=unit) as task:
+        task.advance(len(jobs) - len(missing))
+        share_out(missing, processes, task.advance)
 
 
 def share_out(jobs: Sequence[Job], processes: int, done: Callable[[], object]) -> None:

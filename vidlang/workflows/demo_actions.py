@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 
 from vidlang.core import Label, Scores
 from vidlang.demo.scenes import EVENTS
@@ -14,9 +14,12 @@ from vidlang.workflows.demo_anomaly import curves_of, options_text
 from vidlang.workflows.demo_baselines import guesses, localization_row, motion_peaks
 from vidlang.workflows.demo_folder import NAME, Demo, Step, Table
 from vidlang.workflows.evaluate_localization import evaluate_localization
-from vidlang.workflows.localize import LocalizeOptions, localize
+from vidlang.workflows.localize import Branch, LocalizeOptions, localize
 from vidlang.workflows.train_wtal import TrainWtalOptions, train_wtal
 
+BRANCHES: tuple[Branch, ...] = ("cbp", "vlp")
+DRAWN: Branch = "cbp"
+"""Whose curves are drawn."""
 AT = (0.3, 0.5, 0.7)
 """tIoU of the columns."""
 
@@ -37,40 +40,50 @@ def train_actions(demo: Demo) -> Step:
 
 def locate(demo: Demo) -> Step:
     """Segments in the test videos against their times."""
-    folder = demo.results("localize")
-    options = LocalizeOptions(manifest=demo.manifest, split="test", checkpoint=NAME, out=folder)
-    report = localize([demo.videos], demo.workspace, options, progress=demo.progress)
-    judged = evaluate_localization(demo.workspace, folder, manifest=demo.manifest, split="test")
-    other = demo.results("localize-vlp")
-    options = replace(options, branch="vlp", plot=False, out=other)
-    localize([demo.videos], demo.workspace, options, progress=demo.progress)
-    by_words = evaluate_localization(demo.workspace, other, manifest=demo.manifest, split="test")
+    reports, judged = {}, {}
+    for branch in BRANCHES:
+        folder = _folder(demo, branch)
+        options = LocalizeOptions(
+            manifest=demo.manifest, split="test", checkpoint=NAME, branch=branch, plot=branch == DRAWN, out=folder
+        )
+        reports[branch] = localize([demo.videos], demo.workspace, options, progress=demo.progress)
+        judged[branch] = evaluate_localization(demo.workspace, folder, manifest=demo.manifest, split="test").scores
     labels = demo.labels("test")
     ids = {label.video_id for label in labels}
     scores = [item for item in read_scores(demo.results("score") / SCORES_FILE) if item.video.id in ids]
-    branches = {"WTAL, branch cbp": judged.scores, "WTAL, branch vlp": by_words.scores}
-    rows = [localization_row(name, [found], AT) for name, found in branches.items()]
+    rows = [localization_row(f"WTAL, branch {branch}", [found], AT) for branch, found in judged.items()]
     rows += _rivals(demo, scores, labels)
     shown = [next(label.video_id for label in labels if label.classes == (name,)) for name in EVENTS]
     return Step(
         "Localize events",
+        tuple(command for branch in BRANCHES for command in _commands(branch)),
         (
-            f"vidlang localize videos --manifest labels.csv --split test --checkpoint {NAME} --out results/localize",
-            "vidlang eval localization results/localize --manifest labels.csv --split test",
-            f"vidlang localize videos --manifest labels.csv --split test --checkpoint {NAME} --branch vlp --no-plot "
-            "--out results/localize-vlp",
-        ),
-        (
-            *report.describe(),
-            f"{judged.scores.num_videos} test videos, {sum(judged.scores.num_instances)} true events; a segment counts "
+            *reports[DRAWN].describe(),
+            f"{judged[DRAWN].num_videos} test videos, {sum(judged[DRAWN].num_instances)} true events; a segment counts "
             "where it overlaps one of its class by the tIoU of the column.",
             "motion peak: the run of snippets around the strongest motion of a video, given every class alike.",
         ),
         (Table.of("mAP of segments", ("segments by", *(f"mAP@{at}" for at in AT), "mean .1-.7"), rows),),
         tuple(
-            demo.picture(picture_path(folder, video_id), f"Curves, found segments and true ones of {video_id}")
+            demo.picture(
+                picture_path(_folder(demo, DRAWN), video_id), f"Curves, found segments and true ones of {video_id}"
+            )
             for video_id in shown
         ),
+    )
+
+
+def _folder(demo: Demo, branch: Branch) -> Path:
+    return demo.results(f"localize-{branch}")
+
+
+def _commands(branch: Branch) -> tuple[str, str]:
+    """What a user types for a branch."""
+    flags = f" --branch {branch}" + " --no-plot" * (branch != DRAWN)
+    folder = f"results/localize-{branch}"
+    return (
+        f"vidlang localize videos --manifest labels.csv --split test --checkpoint {NAME}{flags} --out {folder}",
+        f"vidlang eval localization {folder} --manifest labels.csv --split test",
     )
 
 
